@@ -10,11 +10,13 @@
 """
 
 import csv
+import errno
 import gzip
 import hashlib
 import io
 import shutil
 import tempfile
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -36,7 +38,19 @@ SPLIT_SEED = 1337  # the challenge's; never a run's own seed, so that every run 
 TEST_TITLES = 10_000
 CHUNK_ROWS = 65_536
 
-WHAT_TO_DO = "pass --stories PATH, set HN_STORIES to a path, or use --stories hub"
+# What the readers raise for a file that is not what its name says.
+DAMAGE = (
+    ValueError,  # pyarrow's ArrowInvalid and UnicodeDecodeError among them
+    OSError,  # gzip.BadGzipFile among them
+    EOFError,
+    MemoryError,
+    zlib.error,
+    csv.Error,
+    pa.ArrowException,
+)
+
+OWN_STORIES = "pass --stories PATH or set HN_STORIES to a path"
+WHAT_TO_DO = f"{OWN_STORIES}, or use --stories hub"
 
 
 @dataclass(frozen=True)
@@ -76,13 +90,14 @@ def load_titles(config, stories: str) -> Titles:
         digest = hashlib.sha256("\n".join(titles).encode()).hexdigest()
         column, source = _column(titles), {"source": "synthetic", "sha256": digest}
     elif stories == "hub":
-        path = _download()
-        column, source = _read(path), {"source": "hub", "revision": HUB_REVISION}
+        column = _read(_download(), remedy="delete it, and it is downloaded again")
+        source = {"source": "hub", "revision": HUB_REVISION}
     else:
         path = _existing_file(stories)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        column, source = _read(path), {"source": "file", "sha256": digest}
+        column = _read(path, remedy=f"mend it, or {WHAT_TO_DO}")
+        source = {"source": "file", "sha256": digest}
     return _split(column, config, source, stories)
 
 
@@ -139,7 +154,7 @@ def _existing_file(stories: str) -> Path:
     return path
 
 
-def _read(path: Path) -> pa.ChunkedArray:
+def _read(path: Path, remedy: str) -> pa.ChunkedArray:
     """The titles of a file as a column of bytes; any damage is a ValueError that names the file."""
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     zipped = suffixes[-1:] == [".gz"]
@@ -158,19 +173,13 @@ def _read(path: Path) -> pa.ChunkedArray:
                 shutil.copyfileobj(unzipped, plain)  # to the end, where the checksum stands
                 plain.seek(0)
                 return reader(plain)
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        MemoryError,
-        zlib.error,
-        csv.Error,
-        pa.ArrowException,
-    ) as e:
-        raise ValueError(f"{path} cannot be read as {kind[0][1:]}: {_first_line(e)}") from e
+    except DAMAGE as e:
+        raise ValueError(f"{path} cannot be read as {kind[0][1:]}: {_why(e)}; {remedy}") from e
 
 
-def _first_line(error: Exception) -> str:
+def _why(error: BaseException) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 text (it holds the byte {error.object[error.start]:#x})"
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
@@ -234,7 +243,39 @@ READERS: dict[str, Callable[[BinaryIO], pa.ChunkedArray]] = {
 
 
 def _download() -> Path:
-    """The hub's stories in the local cache, downloaded if they are not there yet."""
-    from huggingface_hub import hf_hub_download
+    """The hub's stories in the local cache, downloaded first if they are not there.
 
-    return Path(hf_hub_download(HUB_REPO, HUB_FILE, repo_type="dataset", revision=HUB_REVISION))
+    The library waits and tries again when the hub does not answer, and resumes a download that was
+    cut off cleanly; what it leaves (a connection reset, a 503 instead of the file) is tried again.
+    """
+    from huggingface_hub import errors, hf_hub_download  # slow to import, and needed only here
+
+    for wait in (1, 4, None):
+        try:
+            return Path(
+                hf_hub_download(HUB_REPO, HUB_FILE, repo_type="dataset", revision=HUB_REVISION)
+            )
+        except errors.LocalEntryNotFoundError as e:
+            raise ConnectionError(
+                "the hub cannot be reached, and its stories are not in the cache "
+                f"({_why(e.__cause__ or e)}): check the network and try again, or {OWN_STORIES}"
+            ) from e
+        except (
+            errors.EntryNotFoundError,
+            errors.RepositoryNotFoundError,
+            errors.RevisionNotFoundError,
+        ) as e:
+            raise FileNotFoundError(
+                f"the hub has no {HUB_FILE} of {HUB_REPO} at revision {HUB_REVISION} "
+                f"({_why(e)}): {OWN_STORIES}"
+            ) from e
+        except Exception as e:  # each version of the library has another HTTP library's errors
+            if getattr(e, "errno", None) == errno.ENOSPC:
+                message = "no room on disk for the hub's stories: set HF_HOME to a larger disk"
+                raise OSError(errno.ENOSPC, message) from e
+            if wait is None:
+                raise ConnectionError(
+                    f"the download from the hub failed three times ({_why(e)}): "
+                    f"try again later, or {OWN_STORIES}"
+                ) from e
+            time.sleep(wait)

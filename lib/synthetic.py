@@ -3,9 +3,9 @@
 - Seeded: the same headlines on every machine, with every Python.
 - Skewed: the k-th template, topic or word of a list is drawn with probability ∝ 1 / (k + 1),
   much as the words of a language are.
-- Coherent: a headline draws a topic first, and its things, tasks, adjectives, companies and products
-  are that topic's, so that a model which looks back within a headline predicts better than one that
-  only counts words.
+- Coherent: a headline draws a topic first, and its things, tasks, adjectives, companies and
+  products are that topic's, so that a model which looks back within a headline predicts better
+  than one that only counts words.
 - Invented: companies and products are made of syllables; no person and no real title occurs.
 """
 
