@@ -1,0 +1,96 @@
+// What a page does beyond being read: everything here is a convenience, and the page works without it.
+const root = document.documentElement, base = root.dataset.base;
+const $ = (query) => document.querySelector(query), all = (query) => document.querySelectorAll(query);
+
+// Light or dark: the system's choice until the reader makes one.
+const theme = $(".theme"), system = matchMedia("(prefers-color-scheme: dark)");
+const dark = () => (root.dataset.theme || (system.matches ? "dark" : "light")) === "dark";
+const tell = () => theme.setAttribute("aria-pressed", dark());
+theme.hidden = false;
+theme.onclick = () => {
+  root.dataset.theme = dark() ? "light" : "dark";
+  try { localStorage.theme = root.dataset.theme; } catch {}
+  tell();
+};
+system.onchange = tell;
+tell();
+
+// A link to something folded unfolds it.
+function unfold() {
+  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let at = target; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+  target?.scrollIntoView();
+}
+addEventListener("hashchange", unfold);
+unfold();
+
+// All of a page's code at once.
+const folds = [...all(".cell > .fold")];
+const fold = $(".fold-all");
+if (fold && folds.length > 1) {
+  fold.hidden = false;
+  fold.onclick = () => {
+    const open = !folds.some((cell) => cell.open);
+    folds.forEach((cell) => (cell.open = open));
+    fold.textContent = open ? "Hide all code" : "Show all code";
+  };
+}
+
+// Copying: a section's address, a listing.
+async function copy(text, button) {
+  try { await navigator.clipboard.writeText(text); } catch { return; }
+  const was = button.textContent;
+  button.textContent = "copied";
+  setTimeout(() => (button.textContent = was), 1200);
+}
+all("a.anchor").forEach((link) => link.addEventListener("click", () => copy(link.href, link)));
+all("pre.code").forEach((pre) => {
+  const button = document.createElement("button");
+  button.className = "copy";
+  button.textContent = "copy";
+  button.onclick = () => copy(pre.querySelector("code").innerText, button);
+  pre.append(button);
+});
+
+// The outline follows the reader.
+const entries = new Map([...all(".outline .headings a")].map((a) => [a.hash.slice(1), a]));
+const watch = new IntersectionObserver((seen) => {
+  const top = seen.find((entry) => entry.isIntersecting);
+  if (!top) return;
+  entries.forEach((a, id) => a.classList.toggle("now", id === top.target.id));
+}, { rootMargin: "-60px 0px -70% 0px" });
+entries.forEach((_, id) => watch.observe(document.getElementById(id)));
+
+// Search: every word must occur; headings first.
+const box = $("search"), input = $("search input"), list = $("#results");
+let records;
+box.hidden = false;
+async function search() {
+  const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+  list.hidden = !words.length;
+  if (!words.length) return;
+  records ??= (await (await fetch(base + "/myst.search.json")).json()).records;
+  const rank = (record) => (record.type === "content" ? 9 : +record.type[3]);
+  const found = records.filter((record) => {
+    const text = (Object.values(record.hierarchy).join(" ") + " " + (record.content ?? "")).toLowerCase();
+    return words.every((word) => text.includes(word));
+  }).sort((a, b) => rank(a) - rank(b));
+  const urls = new Set(), shown = [];
+  for (const record of found) if (!urls.has(record.url) && shown.length < 12) urls.add(record.url) && shown.push(record);
+  list.replaceChildren(...shown.map((record) => {
+    const link = document.createElement("a"), title = document.createElement("b");
+    link.href = base + record.url.replace(/([^/])(#|$)/, "$1/$2");
+    title.textContent = Object.values(record.hierarchy).join(" › ");
+    const text = records.find((r) => r.url === record.url && r.content)?.content ?? "";
+    const at = Math.max(0, text.toLowerCase().indexOf(words[0]) - 40);
+    link.append(title, text.slice(at, at + 120));
+    return link;
+  }));
+  if (!shown.length) list.innerHTML = "<p>Nothing found.</p>";
+}
+input.oninput = search;
+addEventListener("keydown", (event) => {
+  if (event.key === "/" && !event.target.matches("input, textarea")) event.preventDefault(), input.focus();
+  if (event.key === "Escape") list.hidden = true;
+});
+addEventListener("click", (event) => { if (!box.contains(event.target) || event.target.closest("a")) list.hidden = true; });
