@@ -254,11 +254,11 @@ def _images(node: dict) -> bool:
     )
 
 
-def serve_site(root: Path, port: int = 8000) -> None:
+def serve_site(root: Path, port: int = 8000, theme: str = "auto") -> None:
     """Show `root/_build/html` at http://localhost:<port>, rendered first if it is not there."""
     html = Path(root) / "_build" / "html"
     if not (html / "index.html").is_file():
-        html = build_site(root)
+        html = build_site(root, theme)
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=html)
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
