@@ -180,7 +180,7 @@ def _read(path: Path, remedy: str) -> pa.ChunkedArray:
 def _why(error: BaseException) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"it is not UTF-8 text (it holds the byte {error.object[error.start]:#x})"
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
 
 
 def _read_parquet(file: BinaryIO) -> pa.ChunkedArray:
