@@ -195,7 +195,7 @@ def _broken(node: dict, cell: str, line: str) -> Iterator[str]:
     where = f" cell {cell}" if cell else line
     if kind == "crossReference" and not node.get("resolved"):
         yield f"{where}: the reference to {node.get('label')} resolves to nothing"
-    elif kind == "link" and node["url"].startswith("#"):
+    elif kind == "link" and not re.match(r"[a-z][a-z0-9+.-]*:|/", node["url"]):
         yield f"{where}: the reference to {node['url'].lstrip('#')} resolves to nothing"
     elif kind == "container" and not any(map(_has_content, children)):
         label = node.get("label") or node.get("source", {}).get("label", "without a label")
@@ -334,7 +334,7 @@ def install_missing(requirements: str = "requirements.txt") -> list[str]:
         constraints = Path("_build") / "preinstalled.txt"
         constraints.parent.mkdir(exist_ok=True)
         constraints.write_text("".join(f"{name}=={have}\n" for name, have in present.items()))
-        pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+        pip = [sys.executable, "-m", "pip", "install"]
         subprocess.run([*pip, "--constraint", str(constraints), *missing], check=True)
     return missing
 
