@@ -189,18 +189,17 @@ def _broken(node: dict, cell: str, line: str) -> Iterator[str]:
     """What is broken in a node and below it: `:line` (or the cell), the name, what is wrong."""
     kind, children = node["type"], node.get("children", [])
     if kind == "block":
-        cell = node.get("label", "")
-    if at := _line(node):
+        cell, line = node.get("label", ""), ""
+    elif at := _line(node):
         line = f":{at}"
     where = f" cell {cell}" if cell else line
     if kind == "crossReference" and not node.get("resolved"):
         yield f"{where}: the reference to {node.get('label')} resolves to nothing"
     elif kind == "link" and not re.match(r"[a-z][a-z0-9+.-]*:|/", node["url"]):
         yield f"{where}: the reference to {node['url'].lstrip('#')} resolves to nothing"
-    elif kind == "container" and not any(map(_has_content, children)):
-        label = node.get("label") or node.get("source", {}).get("label", "without a label")
+    elif kind in ("container", "embed") and not any(map(_has_content, children)):
         source = node.get("source", {}).get("label")
-        yield f"{where}: {node.get('kind')} {label} shows nothing" + (
+        yield f"{where}: {node.get('kind', 'embed')} {node.get('label', source)} shows nothing" + (
             f"; is there a cell labelled {source}, and has it run?" if source else ""
         )
     elif kind == "image" and not _alt(node):

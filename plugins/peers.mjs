@@ -24,22 +24,20 @@ function source(peer) {
 
 function peersTable(data, peers) {
   const header = [
-    'Who',
+    'Who (source)',
     'Reported',
     'Block × batch',
     'Coverage',
     'Reported / coverage',
     'What did it',
-    'Source',
   ];
   const rows = Object.values(peers).map((peer) => [
-    peer.who,
+    [{ type: 'text', value: `${peer.who} (` }, ...source(peer), { type: 'text', value: ')' }],
     format(peer.reported, '.4f'),
     `${peer.block} × ${peer.batch}`,
     orDash(peer.coverage, '.1%'),
     corrected(peer),
     peer.what,
-    source(peer),
   ]);
   const note =
     'Losses in nats per character, as reported by their authors on their own runs. ' +

@@ -5,6 +5,7 @@ import http.server
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from nbformat.v4 import new_code_cell
 from test_plugins import ROOT, make_book, make_cell, make_notebook, make_theme
 
@@ -56,6 +58,9 @@ A figure without alt text.
 
 ![](drawn.svg)
 
+:::{embed} #no_such_code
+:::
+
 Raw {result} `01_baseline.losses.official` here.
 """
 
@@ -84,7 +89,8 @@ def test_every_kind_of_breakage_is_found_with_page_and_name(tmp_path):
         "index.md:16: figure fig_silent shows nothing; is there a cell labelled silent",
         "index.md:21: figure fig_no_alt has no alt text",
         "index.md:24: the image drawn.svg has no alt text",
-        "index.md:26: {result}  stands there as text",
+        "index.md: embed no_such_code shows nothing; is there a cell labelled no_such_code",
+        "index.md:29: {result}  stands there as text",
         "notebooks/01_baseline.ipynb cell mute: its image has no text/plain",
         "forgotten.md: is in no table of contents",
     ):
@@ -393,3 +399,17 @@ def test_install_missing_never_replaces_what_is_loaded(pip, capfd):
         install_missing()
     said = capfd.readouterr()
     assert "greedy 1.0 depends on pytest>=9999" in said.out + said.err
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")))
+def test_workflows_have_least_permissions_and_pinned_actions(path):
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    for job in workflow["jobs"].values():
+        granted = {name for name, level in job.get("permissions", {}).items() if level == "write"}
+        deploys = any("deploy-pages" in step.get("uses", "") for step in job["steps"])
+        assert granted == ({"pages", "id-token"} if deploys else set())
+        for step in job["steps"]:
+            assert re.fullmatch(
+                r"actions/[\w-]+@(v\d+|[0-9a-f]{40})", step.get("uses", "actions/x@v1")
+            )
