@@ -1,0 +1,53 @@
+# Thin: each target sets up .venv where it is missing and calls `python -m lib …`, which has --help.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LIB := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m lib
+
+PRESET ?= full
+FLAGS = $(if $(STORIES),--stories "$(STORIES)") $(if $(STEP),--step $(STEP))
+SITE = $(if $(THEME),--theme $(THEME))
+
+.PHONY: help setup book test run publish site serve github lint clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(VENV)/book ## make .venv and install what the book runs on
+
+$(VENV)/book: requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -r requirements.txt
+	$(BIN)/python -m pip install -q --no-deps -e .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/book requirements-dev.txt
+	$(BIN)/python -m pip install -q -r requirements-dev.txt
+	@touch $@
+
+book: setup ## execute every notebook on the smoke preset into _build/book, render the site there
+	$(LIB) book
+
+test: $(VENV)/dev ## run every test
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+
+run: setup ## PRESET=small STORIES=path [STEP=02_adamw]: execute on another preset and other stories
+	$(LIB) run --preset $(PRESET) $(FLAGS)
+
+publish: setup ## the same, in place: rewrites notebooks/, figures/ and results/
+	$(LIB) publish --preset $(PRESET) $(FLAGS)
+
+site: setup ## render the published book without executing anything (THEME=book or plain forces one)
+	$(LIB) site $(SITE)
+
+serve: setup ## preview it
+	$(LIB) serve $(SITE)
+
+github: setup ## SLUG=owner/name: where the book lies on GitHub
+	$(LIB) github $(SLUG)
+
+lint: $(VENV)/dev ## ruff: format and lint
+	$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+clean: ## remove what was built
+	rm -rf _build

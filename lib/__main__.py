@@ -1,0 +1,95 @@
+"""The command line: `python -m lib --help`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from . import book, site
+from .config import PRESETS
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command. Returns the exit status; says in plain words what is wrong."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except (ValueError, OSError, book.BookError, site.SiteError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m lib", description="The book, from one place.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(name, function, help_):
+        sub = commands.add_parser(name, help=help_, description=help_)
+        sub.set_defaults(command=function)
+        return sub
+
+    runs = (
+        ("book", _book, "execute every notebook on a preset into a folder and render it there"),
+        ("run", _run, "execute the notebooks on a preset into a folder"),
+        ("publish", _publish, "execute them and rewrite notebooks/, figures/ and results/"),
+    )
+    for name, function, help_ in runs:
+        sub = command(name, function, help_)
+        sub.add_argument("--preset", default="full" if name == "publish" else "smoke",
+                         help=f"one of {', '.join(PRESETS)} (default: %(default)s)")  # fmt: skip
+        sub.add_argument("--stories", help="'hub', or the path of a parquet, csv or txt file "
+                         "(default: the variable HN_STORIES, else the hub; smoke makes its own)")  # fmt: skip
+        if name != "book":
+            sub.add_argument("--step", help="execute this notebook only, for example 02_adamw")
+        if name != "publish":
+            sub.add_argument("--out", type=Path, help="the folder (default: _build/<preset>, "
+                             "or _build/book)")  # fmt: skip
+
+    for name, function, help_ in (
+        ("site", _site, "render the published book, executing nothing"),
+        ("serve", _serve, "preview the rendered site"),
+    ):
+        sub = command(name, function, help_)
+        sub.add_argument("--root", type=Path, default=book.ROOT, help="the book's folder")
+        sub.add_argument("--theme", choices=("auto", "book", "plain"), default="auto",
+                         help="the official book-theme, the plain one, or whichever can be had")  # fmt: skip
+        if name == "serve":
+            sub.add_argument("--port", type=int, default=8000)
+
+    sub = command("github", _github, "set where the book lies on GitHub, once for all")
+    sub.add_argument("slug", help="owner/name")
+    return parser
+
+
+def _run(options):
+    out = options.out or book.ROOT / "_build" / options.preset
+    book.run(options.preset, options.stories, out, options.step)
+
+
+def _book(options):
+    out = options.out or book.ROOT / "_build" / "book"
+    book.run(options.preset, options.stories, out)
+    print(f"The book: {site.build_site(out)}/index.html")
+
+
+def _publish(options):
+    book.publish(options.preset, options.stories, options.step)
+
+
+def _site(options):
+    print(f"The site: {site.build_site(options.root, options.theme)}/index.html")
+
+
+def _serve(options):
+    site.serve_site(options.root, options.port)
+
+
+def _github(options):
+    site.set_github(book.ROOT, options.slug)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

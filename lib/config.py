@@ -1,0 +1,129 @@
+"""Every setting of a run in one frozen dataclass, and the four presets it starts from.
+
+- A step changes a preset by fields and factors (`load_preset("small").change(vocab_factor=2)`), so
+  that each step runs on each preset.
+- The defaults are the challenge's own baseline: https://github.com/maincodehq/mainrun.
+"""
+
+from dataclasses import asdict, dataclass, fields, replace
+
+TOKENIZERS = ("bpe", "sp_bpe")
+CHOICES = {
+    "tokenizer": TOKENIZERS,
+    "tokenizer_titles": ("train+val", "train"),
+    "position": ("learned", "rope"),
+    "norm": ("layernorm", "rmsnorm"),
+    "optimizer": ("sgd", "adamw"),
+    "precision": ("auto", "fp32", "bf16"),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of one run. Sizes in tokens unless said otherwise; `betas` are AdamW's.
+
+    Raises ValueError where a value cannot be: an unknown choice, a width that the heads do not
+    divide, a fraction outside (0, 1).
+    """
+
+    preset: str
+    num_titles: int
+    vocab_size: int
+    n_layer: int
+    n_embd: int
+    n_head: int
+    block_size: int
+    batch_size: int  # windows of block_size tokens
+
+    seed: int = 1337
+    val_frac: float = 0.10
+    tokenizer: str = "bpe"  # or "sp_bpe", sentencepiece's
+    tokenizer_titles: str = "train+val"  # the titles that the tokenizer is trained on
+    position: str = "learned"  # or "rope"
+    norm: str = "layernorm"  # or "rmsnorm"
+    mlp_ratio: int = 4
+    dropout: float = 0.1
+    optimizer: str = "sgd"  # or "adamw"
+    learning_rate: float = 6e-3
+    betas: tuple[float, float] | None = None
+    weight_decay: float = 0.0
+    grad_clip: float = 1.0  # global norm
+    epochs: int = 7
+    evals_per_epoch: int = 3
+    precision: str = "auto"  # bf16 where the GPU has it natively, fp32 elsewhere
+
+    def __post_init__(self):
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; choose one of {allowed}.")
+        if self.n_embd % self.n_head:
+            raise ValueError(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}.")
+        if not 0 < self.val_frac < 1:
+            raise ValueError(f"val_frac is {self.val_frac}; it is a fraction between 0 and 1.")
+
+    def change(self, *, vocab_factor: int = 1, **changes) -> "Config":
+        """Return a copy with `changes`, and the vocabulary `vocab_factor` times as large."""
+        return replace(self, vocab_size=self.vocab_size * vocab_factor, **changes)
+
+    def as_dict(self) -> dict:
+        """Return the settings as JSON has them (tuples become lists)."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, settings: dict) -> "Config":
+        """Return the Config that `as_dict` came from."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+
+
+def changed(old: Config, new: Config) -> list[dict]:
+    """Return the settings that differ, in the order of the fields: `[{setting, old, new}]`."""
+    pairs = ((f.name, getattr(old, f.name), getattr(new, f.name)) for f in fields(Config))
+    return [{"setting": name, "old": a, "new": b} for name, a, b in pairs if a != b]
+
+
+_SHAPE = ("num_titles", "n_layer", "n_embd", "n_head", "vocab_size", "block_size", "batch_size")
+_PRESETS = {
+    "smoke": (2_000, 2, 64, 2, 512, 64, 16),
+    "tiny": (5_000, 2, 128, 4, 2_000, 128, 16),
+    "small": (20_000, 4, 256, 4, 8_000, 128, 32),
+    "full": (100_000, 6, 512, 8, 16_000, 128, 64),
+}
+PRESETS = tuple(_PRESETS)
+
+
+def load_preset(name: str, **changes) -> Config:
+    """Return the baseline's settings at the size called `name`, with `changes`.
+
+    Raises ValueError for a name that is none of PRESETS.
+    """
+    if name not in _PRESETS:
+        raise ValueError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
+    return Config(preset=name, **dict(zip(_SHAPE, _PRESETS[name], strict=True))).change(**changes)
+
+
+STEP_TWO_VOCAB = {"tokenizer": "sp_bpe", "tokenizer_titles": "train", "vocab_factor": 2}
+_STEPS = {  # what each step changes of the one before it
+    "01_baseline": {},
+    "02_adamw": {"optimizer": "adamw", "learning_rate": 5e-4, "betas": (0.9, 0.95)},
+    "03_rope_vocab": {
+        "position": "rope",
+        "norm": "rmsnorm",
+        "betas": (0.9, 0.99),
+        "weight_decay": 0.1,
+        **STEP_TWO_VOCAB,
+    },
+}
+STEPS = tuple(_STEPS)
+
+
+def load_step(step: str, preset: str) -> Config:
+    """Return the settings of `step` on `preset`: the changes of every step up to it.
+
+    Raises ValueError for a step or a preset that is not there.
+    """
+    if step not in _STEPS:
+        raise ValueError(f"There is no step {step!r}; choose one of {', '.join(STEPS)}.")
+    config = load_preset(preset)
+    for name in STEPS[: STEPS.index(step) + 1]:
+        config = config.change(**_STEPS[name])
+    return config

@@ -1,0 +1,103 @@
+"""The losses of the book, all from one thing: the negative log-likelihood of each token, in nats.
+
+- `official` is the challenge's own `evaluate()`. It drops the last partial span of tokens but
+  divides by all characters, so it falls when `block_size × batch_size` grows. `coverage` says
+  how many of the tokens it scored, and is always shown beside it.
+- `full_coverage` predicts every token exactly once. The report ranks by it.
+- `bits_per_byte` is the same likelihood against the size of the text in bytes, which compressors
+  are measured by as well.
+
+Evaluation is in fp32, with dropout off, and adapts to nothing that it scores.
+"""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .tokenizer import EOS
+
+TOKENS_AT_ONCE = 8192  # bounds the memory that the logits take
+
+
+def characters(titles: list[str]) -> int:
+    """Return the characters of the titles, each followed by `<eos>`: the challenge's divisor."""
+    return sum(len(title) + len(EOS) for title in titles)
+
+
+def size_in_bytes(titles: list[str]) -> int:
+    """Return the bytes of the titles in UTF-8, with one byte a title for where it ends."""
+    return sum(len(title.encode()) + 1 for title in titles)
+
+
+@torch.no_grad()
+def nll(model, x: Tensor, y: Tensor) -> Tensor:
+    """Return the negative log-likelihood of targets y (B, T) after inputs x (B, T), in nats.
+
+    The result is float32 `(B, T)`. The model is left in the mode it came in.
+    """
+    training = model.training
+    model.eval()
+    rows = max(1, TOKENS_AT_ONCE // x.shape[1])
+    with torch.autocast(x.device.type, enabled=False):
+        losses = [
+            F.cross_entropy(model(a).float().transpose(1, 2), b, reduction="none")
+            for a, b in zip(x.split(rows), y.split(rows), strict=True)
+        ]
+    model.train(training)
+    return torch.cat(losses)
+
+
+def official(model, ids: Tensor, chars: int, block_size: int, batch_size: int):
+    """Return the challenge's loss in nats per character, and its coverage of `ids` (N,).
+
+    Spans of `block_size × batch_size + 1` tokens, none overlapping; in each, all but the first
+    token are predicted; the last partial span is dropped. (nan, 0.0) where no span fits.
+    Source: `evaluate()` of https://github.com/maincodehq/mainrun.
+    """
+    span = block_size * batch_size + 1
+    count = len(ids) // span
+    if count == 0:
+        return math.nan, 0.0
+    spans = ids[: count * span].view(count, span)
+    x, y = (part.reshape(-1, block_size) for part in (spans[:, :-1], spans[:, 1:]))
+    return total(nll(model, x, y)) / chars, y.numel() / len(ids)
+
+
+def token_losses(model, ids: Tensor, eos_id: int, block_size: int) -> Tensor:
+    """Return the negative log-likelihood of every token of `ids` (N,), once each, in nats.
+
+    Consecutive windows of `block_size`, the last one shorter. A token's context is what stands
+    before it in its window, and the one token before the window: `<eos>` for the first.
+    """
+    inputs = torch.cat((ids.new_tensor([eos_id]), ids[:-1]))
+    whole = len(ids) // block_size * block_size
+    losses = []
+    if whole:
+        x, y = inputs[:whole].view(-1, block_size), ids[:whole].view(-1, block_size)
+        losses.append(nll(model, x, y).flatten())
+    if whole < len(ids):
+        losses.append(nll(model, inputs[None, whole:], ids[None, whole:]).flatten())
+    return torch.cat(losses)
+
+
+def total(losses: Tensor) -> float:
+    """Return the sum of `losses` in double precision, on the CPU: MPS has none."""
+    return losses.cpu().double().sum().item()
+
+
+def bits_per_byte(nats: float, titles: list[str]) -> float:
+    """Return a sum of `nats` over the titles in bits per byte of their text."""
+    return nats / math.log(2) / size_in_bytes(titles)
+
+
+def unigram_losses(train_ids: np.ndarray, ids: np.ndarray, vocab_size: int) -> np.ndarray:
+    """Return the negative log-likelihood of `ids` under the tokens' frequencies in `train_ids`.
+
+    In nats, one a token; one is added to each count, so that a token never seen costs something
+    finite (Laplace).
+    """
+    counts = np.bincount(train_ids, minlength=vocab_size) + 1
+    return -np.log(counts / counts.sum())[ids]

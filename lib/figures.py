@@ -1,0 +1,285 @@
+"""The figures of the book, one style for all: `figures/<label>.svg`, and the numbers drawn as csv.
+
+- A step has the same colour on every page; the colours can be told apart by colour-blind readers
+  and, like the grey of text and axes, read on a light page and on a dark one.
+- Losses in nats per character; per-token losses never share their axis.
+- A figure is narrow, so that its text can still be read on a phone.
+"""
+
+import io
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from .config import changed
+
+GREY, FAINT = "#767c88", "#8f95a0"
+COLORS = {
+    "01_baseline": "#8a8f99",
+    "02_adamw": "#d5651b",
+    "03_rope_vocab": "#2b7fc4",
+    "04_lowest_loss": "#1a9a6c",
+}
+OTHER = "#a85fb0"  # whatever is not a step
+STYLE = {
+    "svg.fonttype": "none",  # text stays text: it can be selected, and the browser has the glyphs
+    "svg.hashsalt": "seven-epochs",
+    "font.family": ["DejaVu Sans", "Verdana", "sans-serif"],
+    "font.size": 11,
+    "text.parse_math": False,  # a dollar in a headline is a dollar
+    "text.color": GREY,
+    "axes.labelcolor": GREY,
+    "axes.edgecolor": FAINT,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "grid.color": FAINT,
+    "grid.alpha": 0.25,
+    "lines.linewidth": 2,
+}
+WIDTH = 5.2  # inches
+LOSS = "validation loss (nats per character)"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as a notebook shows it: an SVG, and `alt`, what it shows in one line of text."""
+
+    svg: str
+    alt: str
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {"image/svg+xml": self.svg, "text/plain": self.alt}
+
+    def __repr__(self):
+        return self.alt
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as a notebook shows it: HTML, and plain text where there is none."""
+
+    data: pd.DataFrame
+
+    def _repr_html_(self):
+        return self.data.to_html(index=False, border=0)
+
+    def __repr__(self):
+        return self.data.to_string(index=False)
+
+
+def settings_table(old, new) -> Table:
+    """Return the settings that differ between two configurations, old and new beside each other."""
+    rows = [{k: _plain(v) for k, v in row.items()} for row in changed(old, new)]
+    return Table(pd.DataFrame(rows))
+
+
+def summary_table(record: dict) -> Table:
+    """Return what a run came to: its losses, and the time and the device it took."""
+    losses, speed, environment = (record[key] for key in ("losses", "speed", "environment"))
+    rows = {
+        "full-coverage loss": f"{losses['full_coverage']:.4f} nats per character",
+        "official loss": f"{_plain(losses['official'])} nats per character "
+        f"(coverage {losses['coverage']:.3f})",
+        "bits per byte": f"{losses['bits_per_byte']:.4f}",
+        "loss on the test titles": f"{_plain(losses['test'])} nats per character",
+        "measured on": f"{record['titles']['val']:,} validation titles, {caption(record)}",
+        "parameters": f"{record['parameters']:,}",
+        "trained": f"{record['steps']:,} steps in {speed['seconds']:,.0f} s, "
+        f"{speed['tokens_per_second']:,.0f} tokens per second",
+        "on": f"{environment['device']}, {environment['precision']}, torch {environment['torch']}",
+    }
+    return Table(pd.DataFrame({"": rows.keys(), "this run": rows.values()}))
+
+
+def _plain(value):
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4f}" if value > 0.1 else f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def draw(out, label: str, data: pd.DataFrame, alt: str, plot, height: float = 3.4) -> Drawing:
+    """Draw with `plot(axes)`, write `figures/<label>.svg` and the numbers `data` under `out`."""
+    folder = Path(out) / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        plot(figure.subplots())
+        svg = io.StringIO()
+        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
+    (folder / f"{label}.svg").write_text(svg.getvalue(), encoding="utf-8")
+    data.to_csv(folder / f"{label}.csv", index=False, lineterminator="\n")
+    return Drawing(svg.getvalue(), alt)
+
+
+def caption(record: dict) -> str:
+    """Return on what stories and preset a record's numbers were measured, for a figure's corner."""
+    stories = {"hub": "hub", "file": "file", "synthetic": "synthetic"}[record["stories"]["source"]]
+    return f"{stories} stories, preset {record['preset']}"
+
+
+def color(step: str) -> str:
+    """Return the colour that `step` has on every page."""
+    return COLORS.get(step, OTHER)
+
+
+def loss_curves(out, label: str, records: list[dict]) -> Drawing:
+    """Draw the validation loss of each record against the epoch, a line each, named at its end.
+
+    Dashed, the loss of a unigram over the first record's tokens; dotted, where there is only one
+    record, its loss as the challenge prints it.
+    """
+    unigram = records[0]["losses"]["unigram"]
+    rows = [
+        {"step": r["step"], "title": r["title"], **point} for r in records for point in r["curve"]
+    ]
+    last = records[-1]
+
+    def plot(axes):
+        ends = []
+        for record in records:
+            epochs = [p["epoch"] for p in record["curve"]]
+            losses = [p["full_coverage"] for p in record["curve"]]
+            own = color(record["step"])
+            axes.plot(epochs, losses, color=own)
+            ends.append((losses[-1], f"{record['title']}\n{losses[-1]:.3f}", own))
+        if len(records) == 1:
+            curve = [
+                (p["epoch"], p["official"]) for p in last["curve"] if p["official"] is not None
+            ]
+            if curve:
+                axes.plot(*zip(*curve, strict=True), ":", color=color(last["step"]))
+                ends.append((curve[-1][1], f"as the challenge\nprints it {curve[-1][1]:.3f}", GREY))
+        axes.axhline(unigram, color=GREY, linestyle="--", linewidth=1)
+        ends.append((unigram, f"unigram\n{unigram:.3f}", GREY))
+        _label_ends(axes, ends)
+        axes.set(xlabel="epoch", ylabel=LOSS, xlim=(0, None), title=caption(last))
+        axes.grid(axis="y")
+
+    finals = ", ".join(f"{r['title']} {r['curve'][-1]['full_coverage']:.3f}" for r in records)
+    alt = f"Validation loss against epoch, in nats per character; at the end: {finals}."
+    data = pd.DataFrame(rows).assign(unigram=unigram)
+    return draw(out, label, data, alt, plot)
+
+
+def _label_ends(axes, ends):
+    """Write each (height, text, colour) right of the axes, moved apart where they would touch."""
+    low, high = axes.get_ylim()
+    line = (high - low) / 14  # one line of text
+    bottom = -np.inf
+    for height, text, own in sorted(ends):
+        lines = text.count("\n") + 1
+        place = max(height, bottom + line * lines / 2)
+        bottom = place + line * (lines / 2 + 0.2)
+        axes.annotate(
+            text,
+            (1.02, place),
+            xycoords=("axes fraction", "data"),
+            color=own,
+            va="center",
+            annotation_clip=False,
+            fontsize=10,
+        )
+
+
+def bars(
+    out, label: str, names, values, *, xlabel: str, alt: str, own=GREY, title="", marked=()
+) -> Drawing:
+    """Draw a horizontal bar for each of `names`, the first on top; those `marked` are filled."""
+    names, values = [shown(name) for name in names], list(values)
+    marked = [shown(name) for name in marked]
+
+    def plot(axes):
+        places = np.arange(len(names))
+        colors = [own if name in marked or not marked else FAINT for name in names]
+        axes.barh(places, values, color=colors, height=0.72)
+        axes.set_yticks(places, names)
+        axes.invert_yaxis()
+        axes.set(xlabel=xlabel, title=title)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
+        axes.margins(y=0.02)
+
+    data = pd.DataFrame({"token": names, xlabel: values})
+    height = 1.2 + 0.25 * len(names) + 0.2 * title.count("\n")
+    return draw(out, label, data, alt, plot, height)
+
+
+def next_tokens(out, label: str, record: dict, which: int) -> Drawing:
+    """Draw the ten most probable next tokens of the record's prediction number `which`.
+
+    The context stands above; the bar of the token that really follows is the coloured one.
+    """
+    prediction = record["predictions"][which]
+    names = [entry["token"] for entry in prediction["top"]]
+    target = prediction["target"]
+    context = prediction["context"]
+    short = context if len(context) <= 110 else "…" + context[-110:]
+    place = f"number {names.index(target) + 1}" if target in names else "not among the ten"
+    title = "\n".join(
+        [*textwrap.wrap("after: " + short, 56), f"really next: {shown(target)} ({place})"]
+    )
+    return bars(
+        out,
+        label,
+        names,
+        [entry["p"] for entry in prediction["top"]],
+        xlabel="probability of the next token",
+        alt=f"The ten most probable next tokens; first {shown(names[0])} with probability "
+        f"{prediction['top'][0]['p']:.3f}. The true next token, {shown(target)}, is {place}.",
+        own=color(record["step"]),
+        title=title,
+        marked=[target],
+    )
+
+
+def token_frequency(out, label: str, run, count: int = 20) -> Drawing:
+    """Draw the `count` most frequent tokens of a run's training stream, in percent of it."""
+    counts = np.bincount(run.train_ids.cpu().numpy(), minlength=run.tokenizer.vocab_size)
+    top = np.argsort(-counts, kind="stable")[:count]
+    names = [run.tokenizer.token(int(i)) for i in top]
+    share = 100 * counts[top] / counts.sum()
+    alt = f"The {count} most frequent tokens; first {shown(names[0])}, {share[0]:.1f} % of all."
+    return bars(out, label, names, share, xlabel="share of the training tokens (%)", alt=alt)
+
+
+def final_losses(out, label: str, records: list[dict]) -> Drawing:
+    """Draw the last full-coverage loss of each record as a point on one scale, in their order."""
+    names = [record["title"] for record in records]
+    losses = [record["losses"]["full_coverage"] for record in records]
+
+    def plot(axes):
+        places = np.arange(len(names))
+        axes.hlines(places, min(losses), losses, color=FAINT, linewidth=1)
+        axes.scatter(losses, places, c=[color(r["step"]) for r in records], s=60, zorder=3)
+        for place, loss in zip(places, losses, strict=True):
+            axes.annotate(f"{loss:.3f}", (loss, place), (0, 9), textcoords="offset points",
+                          ha="center", fontsize=10)  # fmt: skip
+        axes.set_yticks(places, names)
+        axes.invert_yaxis()
+        axes.margins(x=0.15, y=0.2)
+        axes.set(xlabel=LOSS, title=caption(records[-1]))
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
+
+    alt = "Full-coverage loss, nats per character: " + ", ".join(
+        f"{name} {loss:.3f}" for name, loss in zip(names, losses, strict=True)
+    )
+    data = pd.DataFrame({"title": names, "full_coverage": losses})
+    return draw(out, label, data, alt, plot, 1.2 + 0.45 * len(names))
+
+
+def shown(token: str) -> str:
+    """Return a token as a figure shows it: spaces and control characters made visible."""
+    token = token.replace(" ", "␣")
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in token)

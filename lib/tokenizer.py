@@ -1,0 +1,136 @@
+"""Titles to token ids and back, by either of two trained tokenizers.
+
+- `bpe`: the challenge's own, byte-level BPE of the `tokenizers` library at its defaults. It puts a
+  space before each title.
+- `sp_bpe`: sentencepiece's BPE, identity normalisation, no dummy prefix, whitespace kept, unknown
+  characters as bytes. A title that holds U+2581, sentencepiece's own sign for a space, cannot come
+  back.
+- A title is encoded by itself and the id of `<eos>` appended, so that `<eos>` written in a title is
+  only text.
+"""
+
+import io
+from itertools import chain
+
+import numpy as np
+import sentencepiece
+from tokenizers import Tokenizer as HFTokenizer
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from .config import Config
+from .data import Titles
+
+PAD, EOS, UNK = SPECIAL = ("<pad>", "<eos>", "<unk>")
+
+
+class Tokenizer:
+    """A trained tokenizer: the same few methods over `tokenizers` or `sentencepiece`.
+
+    `state` is all of it as bytes: `Tokenizer(kind, state)` is the same tokenizer again.
+    """
+
+    def __init__(self, kind: str, state: bytes):
+        self.kind, self.state = kind, state
+        if kind == "bpe":
+            self._model = HFTokenizer.from_buffer(state)
+            self._model.encode_special_tokens = True  # `<eos>` in a title is text
+            self.vocab_size = self._model.get_vocab_size()
+        else:
+            self._model = sentencepiece.SentencePieceProcessor(model_proto=state)
+            self.vocab_size = self._model.get_piece_size()
+        self.eos_id = SPECIAL.index(EOS)
+
+    def encode(self, titles: list[str]) -> list[list[int]]:
+        """Return the ids of each title, without `<eos>`."""
+        if self.kind == "bpe":
+            return [e.ids for e in self._model.encode_batch(titles)]
+        return self._model.encode(titles)
+
+    def decode(self, ids: list[int]) -> str:
+        """Return the text of `ids`. The special tokens appear by name."""
+        if self.kind == "bpe":
+            return self._model.decode(ids, skip_special_tokens=False)
+        text, start = [], 0
+        for i, id_ in enumerate(ids):
+            if id_ < len(SPECIAL):
+                text += [self._model.decode(ids[start:i]), SPECIAL[id_]]
+                start = i + 1
+        return "".join([*text, self._model.decode(ids[start:])])
+
+    def token(self, id_: int) -> str:
+        """Return one token as people read it: its space shown, a lone byte as hexadecimal."""
+        if self.kind == "bpe":
+            text = self._model.decode([id_], skip_special_tokens=False)
+            return text if "\ufffd" not in text else self._model.id_to_token(id_)
+        return self._model.id_to_piece(id_).replace("\u2581", " ")
+
+    def stream(self, titles: list[str]) -> np.ndarray:
+        """Return the titles as one stream of ids `(N,)`, int64, `<eos>` after each title."""
+        ids = chain.from_iterable((*title, self.eos_id) for title in self.encode(titles))
+        return np.fromiter(ids, dtype=np.int64)
+
+    def lossy(self, titles: list[str]) -> list[str]:
+        """Return the titles that do not come back from their ids.
+
+        One leading space, which `bpe` adds to every title alike, is not counted against it.
+        """
+        decoded = map(self.decode, self.encode(titles))
+        prefix = " " if self.kind == "bpe" else ""
+        return [t for t, d in zip(titles, decoded, strict=True) if d.removeprefix(prefix) != t]
+
+
+def train_tokenizer(config: Config, titles: Titles) -> Tokenizer:
+    """Train the tokenizer that `config` asks for on the titles it names.
+
+    Raises ValueError where these titles cannot give `config.vocab_size` tokens.
+    """
+    texts = titles.train + (titles.val if config.tokenizer_titles == "train+val" else [])
+    tokenizer = (_bpe if config.tokenizer == "bpe" else _sentencepiece)(config, texts)
+    if tokenizer.vocab_size != config.vocab_size:
+        raise _too_large(config, len(texts), f"{tokenizer.vocab_size:,} at most")
+    return tokenizer
+
+
+def _too_large(config, count, reason):
+    return ValueError(
+        f"A vocabulary of {config.vocab_size:,} tokens is larger than these {count:,} titles can "
+        f"give ({reason}). Choose a smaller vocab_size, or use more titles."
+    )
+
+
+def _bpe(config, texts):
+    tokenizer = HFTokenizer(models.BPE(unk_token=UNK))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel()
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=config.vocab_size, special_tokens=list(SPECIAL), show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return Tokenizer("bpe", tokenizer.to_str().encode())
+
+
+def _sentencepiece(config, texts):
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(texts),
+            model_writer=model,
+            model_type=config.tokenizer.removeprefix("sp_"),
+            vocab_size=config.vocab_size,
+            normalization_rule_name="identity",
+            add_dummy_prefix=False,
+            remove_extra_whitespaces=False,
+            byte_fallback=True,
+            max_sentence_length=1 << 20,  # bytes; a longer title would be left out
+            num_threads=16,  # the threads divide the work, so their number is part of the result
+            minloglevel=2,
+            bos_id=-1,
+            **{f"{name.strip('<>')}_id": i for i, name in enumerate(SPECIAL)},
+            **{f"{name.strip('<>')}_piece": name for name in SPECIAL},
+        )
+    except (RuntimeError, OSError) as error:
+        if "ocab" not in str(error):
+            raise
+        reason = str(error).rstrip(". ").split(". ")[-1]
+        raise _too_large(config, len(texts), reason) from error
+    return Tokenizer(config.tokenizer, model.getvalue())

@@ -1,0 +1,260 @@
+"""The training loop: seven epochs over the token stream, in the challenge's own order.
+
+- Batches are taken in order: `block_size × batch_size` tokens, then the next ones, back to the
+  start of the stream where the next would run over its end.
+- Gradients are clipped at a global norm, the learning rate follows a cosine to 0.
+- The validation loss is measured after the first step, `evals_per_epoch` times an epoch, and at
+  the end. Between evaluations no loss is read back from the device.
+- The same seed on the same machine gives the same numbers; on a CPU, bit for bit.
+- Given a folder, it leaves a checkpoint at each evaluation and continues from the newest there.
+"""
+
+import inspect
+import json
+import math
+import os
+import platform
+import random
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from .checkpoint import Checkpoints
+from .config import Config
+from .data import Titles
+from .evaluate import characters, official, token_losses, total
+from .model import GPT, rope
+from .optim import OPTIMIZERS, cosine
+from .tokenizer import Tokenizer, train_tokenizer
+
+
+@dataclass
+class Run:
+    """What `train` gives back: the trained model and all that was measured on the way.
+
+    `curve` has a point for each evaluation: `step`, `epoch`, `train` (mean loss since the point
+    before, nats per token), `official` and `full_coverage` (nats per character), `coverage`.
+    """
+
+    config: Config
+    titles: Titles
+    tokenizer: Tokenizer
+    model: GPT
+    train_ids: Tensor  # (N,)
+    val_ids: Tensor  # (M,)
+    steps: int
+    curve: list[dict]
+    speed: dict  # seconds, tokens_per_second, peak_memory_bytes
+    environment: dict  # device, torch, python, precision
+
+
+def best_device() -> torch.device:
+    """Return the fastest device there is: an NVIDIA GPU, Apple's, or the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def use_bf16(precision: str, device: torch.device) -> bool:
+    """Return whether to train in bf16: where asked, or on `auto` where the GPU has it natively."""
+    native = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return precision == "bf16" or (precision == "auto" and native)
+
+
+def next_batch(ids: Tensor, position: int, block_size: int, batch_size: int):
+    """Return inputs and targets `(batch_size, block_size)` from `position` on, and the next one."""
+    span = block_size * batch_size
+    if position + span + 1 >= len(ids):
+        position = 0
+    window = ids[position : position + span + 1]
+    x, y = (part.view(batch_size, block_size) for part in (window[:-1], window[1:]))
+    return x, y, position + span
+
+
+def train(config: Config, titles: Titles, *, get_optimizer=None, rotate=rope, folder=None) -> Run:
+    """Train a model on `titles.train`, measuring it on `titles.val` on the way.
+
+    `get_optimizer(model, config)` and `rotate(x)`, the positions of RoPE, are the parts that a
+    notebook may bring itself. `folder` is where the run leaves its log (`log.jsonl`, a line an
+    evaluation) and its checkpoints; a run that finds its own there continues from them.
+
+    Raises ValueError where the titles give no full batch, or a vocabulary smaller than asked, or
+    where `folder` holds another run; FloatingPointError where the loss is no longer a number.
+    """
+    device = best_device()
+    bf16 = use_bf16(config.precision, device)
+    tokenizer = train_tokenizer(config, titles)
+    train_ids = torch.from_numpy(tokenizer.stream(titles.train)).to(device)
+    val_ids = torch.from_numpy(tokenizer.stream(titles.val)).to(device)
+    span = config.block_size * config.batch_size
+    if len(train_ids) <= span:
+        raise ValueError(
+            f"{len(train_ids):,} training tokens do not fill one batch of {span:,} and the token "
+            "after it. Use more titles, or a smaller block_size or batch_size."
+        )
+    batches = len(train_ids) // span
+    steps = config.epochs * batches
+    every = max(1, batches // config.evals_per_epoch)
+
+    torch.manual_seed(config.seed)
+    model = GPT(config, tokenizer.vocab_size, rotate).to(device)
+    optimizer = (get_optimizer or OPTIMIZERS[config.optimizer])(model, config)
+    scheduler = cosine(optimizer, config, steps)
+    chars = characters(titles.val)
+    # What changes from step to step, beside the weights and the optimizer's state:
+    now = {"step": 0, "position": 0, "curve": [], "seconds": 0.0, "training_seconds": 0.0}
+    store = state = None
+    if folder is not None:
+        identity = {"config": config.as_dict(), "stories": titles.stories}
+        identity["code"] = {"get_optimizer": _source(get_optimizer), "rotate": _source(rotate)}
+        store = Checkpoints(folder, identity)
+        state = store.latest(device)
+    if state is not None:
+        _restore(state, model, optimizer, scheduler)
+        now = state["now"]
+        print(f"Continuing after step {now['step']:,} of {steps:,}.")
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+
+    trace = []  # (loss, gradient norm) of each step since the last evaluation, on the device
+    start = time.perf_counter()
+    bar = tqdm(total=steps, initial=now["step"], unit="step", file=sys.stdout, mininterval=1.0)
+    for step in range(now["step"] + 1, steps + 1):
+        model.train()
+        x, y, now["position"] = next_batch(
+            train_ids, now["position"], config.block_size, config.batch_size
+        )
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            loss = F.cross_entropy(model(x).flatten(0, 1), y.flatten())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+        optimizer.step()
+        scheduler.step()
+        trace.append(torch.stack((loss.detach(), norm)))
+        bar.update()
+        if step > 1 and step % every and step < steps:
+            if device.type == "cpu":  # where reading a loss costs nothing
+                _stop_if_not_finite(trace[-1:], step, optimizer)
+            continue
+
+        _stop_if_not_finite(trace, step, optimizer)  # waits for the device
+        mean = torch.stack(trace)[:, 0].mean().item()
+        seconds = time.perf_counter() - start
+        point = {"step": step, "epoch": step / batches, "train": mean}
+        point |= _measure(model, config, val_ids, tokenizer.eos_id, chars)
+        now["curve"].append(point)
+        speed = len(trace) * span / seconds
+        bar.set_postfix_str(f"loss {point['full_coverage']:.3f}, {speed:,.0f} tokens/s")
+        now["step"], now["training_seconds"] = step, now["training_seconds"] + seconds
+        now["seconds"] += time.perf_counter() - start
+        if store is not None:
+            finished = step == steps
+            store.save(step, _state(now, model, optimizer, scheduler, finished))
+            lines = (json.dumps(p) + "\n" for p in now["curve"])
+            Path(folder, "log.jsonl").write_text("".join(lines))
+        trace, start = [], time.perf_counter()
+    bar.close()
+
+    speed = {
+        "seconds": now["seconds"],
+        "tokens_per_second": steps * span / now["training_seconds"],
+        "peak_memory_bytes": _peak_memory(device),
+    }
+    environment = {
+        "device": _name(device),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "precision": "bf16" if bf16 else "fp32",
+    }
+    return Run(
+        config,
+        titles,
+        tokenizer,
+        model,
+        train_ids,
+        val_ids,
+        steps,
+        now["curve"],
+        speed,
+        environment,
+    )
+
+
+def _stop_if_not_finite(trace, step, optimizer):
+    """Raise FloatingPointError if a loss of `trace`, whose last entry is `step`'s, is no number."""
+    for i, (loss, norm) in enumerate(torch.stack(trace).tolist()):
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"The loss is {loss} at step {step - len(trace) + 1 + i} (learning rate "
+                f"{optimizer.param_groups[0]['lr']:.3g}, gradient norm {norm:.3g}). "
+                "Try a lower learning rate; the last good checkpoint is kept."
+            )
+
+
+def _state(now, model, optimizer, scheduler, finished):
+    """Return all that the run's future depends on; of a finished run, only what it came to."""
+    state = {"now": now, "model": model.state_dict()}
+    if not finished:
+        state |= {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
+    name, keys, *rest = np.random.get_state()
+    state["random"] = {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
+        "numpy": (name, keys.tolist(), *rest),
+        "python": random.getstate(),
+    }
+    return state
+
+
+def _restore(state, model, optimizer, scheduler):
+    model.load_state_dict(state["model"])
+    if "optimizer" in state:
+        optimizer.load_state_dict(state["optimizer"])
+        scheduler.load_state_dict(state["scheduler"])
+    torch.set_rng_state(state["random"]["torch"].cpu())
+    if torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([s.cpu() for s in state["random"]["cuda"]])
+    if torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["random"]["mps"].cpu())
+    np.random.set_state(state["random"]["numpy"])
+    random.setstate(state["random"]["python"])
+
+
+def _source(function):
+    return None if function in (None, rope) else inspect.getsource(function)
+
+
+def _measure(model, config, val_ids, eos_id, chars):
+    loss, coverage = official(model, val_ids, chars, config.block_size, config.batch_size)
+    every_token = token_losses(model, val_ids, eos_id, config.block_size)
+    return {
+        "official": loss,
+        "coverage": coverage,
+        "full_coverage": total(every_token) / chars,
+    }
+
+
+def _peak_memory(device):
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _name(device):
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} {device.type.upper()}, {os.cpu_count()} cores"
