@@ -74,7 +74,9 @@ def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> 
     problems = list(dict.fromkeys(_complaints(run.stdout)))
     html = build / "html"
     if run.returncode or not (html / "index.html").is_file():
-        raise SiteError("MyST could not build the site:\n" + ("\n".join(problems) or run.stdout))
+        advice = "\n(the plain theme needs no download: THEME=plain)" if theme == "book" else ""
+        said = "\n".join(f"  {line}" for line in problems) or run.stdout
+        raise SiteError(f"MyST could not build the site:\n{said}{advice}")
     problems += check_site(root)
     if problems:
         raise SiteError("the book is broken:\n" + "\n".join(f"  {line}" for line in problems))
@@ -214,12 +216,9 @@ def _broken(node: dict, cell: str, line: str) -> Iterator[str]:
         yield f"{where}: the {kind[4:].lower()} {node.get('name')} was not rendered"
     for child, following in itertools.zip_longest(children, children[1:], fillvalue={}):
         # A role with a space in it is {name} and a code span; one without its end, {name}`.
-        raw = re.search(r"\{[a-z][a-z:_-]*\}(`|\s*$)", child.get("value", ""))
-        if (
-            raw
-            and child["type"] == "text"
-            and (raw[1] == "`" or following.get("type") == "inlineCode")
-        ):
+        text = child.get("value", "") if child["type"] == "text" else ""
+        raw = re.search(r"\{[a-z][a-z:_-]*\}(`|\s*$)", text)
+        if raw and (raw[1] == "`" or following.get("type") == "inlineCode"):
             yield f"{where}: {raw[0]} stands there as text: a role that was not understood"
         yield from _broken(child, cell, line)
 
