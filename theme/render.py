@@ -27,7 +27,7 @@ TEMPLATES = Environment(
 CONTAINERS = {"root", "include", "citeGroup", "si"}
 SILENT = {"comment", "mystComment", "mystTarget", "toc"}
 IMAGES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp")
-TEXTS = ("text/html", "text/markdown", "text/latex", "text/plain", "application/json")
+TEXTS = ("text/html", "text/markdown", "text/latex", "application/json", "text/plain")
 NUMBER = re.compile(r"[-+−–~≈±×%.,\d\s]*(e[-−]?\d+)?")
 
 
@@ -59,6 +59,8 @@ def mathml(katex):
                     child.set("rspace", "0.167em")
             elif child.tag == "mo" and child.text in "+−±" and before in ("=", "<", "(", ","):
                 child.set("form", "prefix")
+            elif child.tag == "mo" and parent.get("accent"):
+                child.attrib.setdefault("stretchy", "false")
             before = child.text if child.tag == "mo" else None
         if parent.tag in ("msub", "msup", "msubsup"):
             for sign in (sign for script in list(parent)[1:] for sign in script.iter("mo")):

@@ -79,7 +79,7 @@ async function search() {
   for (const record of found) if (!urls.has(record.url) && shown.length < 12) urls.add(record.url) && shown.push(record);
   list.replaceChildren(...shown.map((record) => {
     const link = document.createElement("a"), title = document.createElement("b");
-    link.href = base + record.url.replace(/([^/])(#|$)/, "$1/$2");
+    link.href = base + record.url.replace(/^([^#]*[^#/])(#|$)/, "$1/$2");
     title.textContent = Object.values(record.hierarchy).join(" › ");
     const text = records.find((r) => r.url === record.url && r.content)?.content ?? "";
     const at = Math.max(0, text.toLowerCase().indexOf(words[0]) - 40);

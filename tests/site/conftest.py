@@ -1,0 +1,171 @@
+"""What the browser's tests share: a built book, a server for it, and a Chromium that listens.
+
+`BOOK_HTML` names a built book (an `html` folder of MyST's) to test; without it the sample beside
+this file is built with the plain theme. Where no Chromium is installed these tests are skipped,
+but not where `CI` is set.
+"""
+
+import functools
+import http.server
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+HERE = Path(__file__).parent
+THEME = HERE.parents[1] / "theme"
+
+
+def build_sample(folder, base=""):
+    """Builds the sample with the plain theme; returns its html folder and what MyST said."""
+    shutil.copytree(HERE / "sample", folder, ignore=shutil.ignore_patterns("_build"))
+    config = folder / "myst.yml"
+    config.write_text(
+        config.read_text("utf-8").replace("../../../theme", THEME.as_posix()), "utf-8"
+    )
+    scripts = Path(sys.executable).parent
+    env = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "BASE_URL": base}
+    myst = shutil.which("myst", path=env["PATH"])
+    command = [myst, "build", "--html"]
+    run = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return folder / "_build" / "html", run.stdout + run.stderr
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory):
+    """The built sample's html folder and what MyST said."""
+    return build_sample(tmp_path_factory.mktemp("sample") / "book")
+
+
+@pytest.fixture(scope="session")
+def book_html(request):
+    """The html folder of the book under test."""
+    if named := os.environ.get("BOOK_HTML"):
+        assert (Path(named) / "index.html").is_file(), f"BOOK_HTML={named} holds no index.html"
+        return Path(named)
+    return request.getfixturevalue("sample")[0]
+
+
+class Files(http.server.SimpleHTTPRequestHandler):
+    """Files of `directory` under the path `prefix`, as a static host serves them."""
+
+    prefix = ""
+
+    def do_GET(self):
+        if not self.path.startswith(self.prefix + "/"):
+            return self.send_error(404)
+        self.path = self.path.removeprefix(self.prefix)
+        with suppress(ConnectionError):  # a browser that left before it had the whole page
+            super().do_GET()
+
+    def send_header(self, name, value):
+        super().send_header(name, self.prefix + value if name == "Location" else value)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """`serve(folder, prefix="")` answers the address at which the folder is now served."""
+    servers = []
+
+    def start(folder, prefix=""):
+        handler = type("Handler", (Files,), {"prefix": prefix})
+        server = http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), functools.partial(handler, directory=folder)
+        )
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}{prefix}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def site(book_html, serve):
+    """The address of the book under test."""
+    return serve(book_html)
+
+
+@pytest.fixture(scope="session")
+def paths(book_html):
+    """The path of every page: `/`, `/name/`."""
+    found = [
+        page.parent.relative_to(book_html).as_posix() for page in book_html.rglob("index.html")
+    ]
+    return sorted("/" if path == "." else f"/{path}/" for path in found)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        missing = (
+            "no Chromium on this machine: install Debian's `chromium` to run the browser's tests"
+        )
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium, site):
+    """`open_page(path, …)` opens a page in a context of its own, which gets further arguments.
+
+    After the test, whatever any of its pages complained of fails it: an error on the console or in
+    a script, a request that failed or was not answered with success, a request to another host.
+    """
+    complaints, contexts = [], []
+
+    def start(path="/", root=None, **options):
+        options.setdefault("viewport", {"width": 1280, "height": 900})
+        context = chromium.new_context(**options)
+        contexts.append(context)
+        context.on(
+            "console", lambda m: m.type in ("error", "warning") and complaints.append(m.text)
+        )
+        context.on("weberror", lambda e: complaints.append(str(e.error)))
+        context.on("requestfailed", note_failure)
+        context.on("request", lambda r: check_host(r.url))
+        context.on(
+            "response", lambda r: r.status >= 400 and complaints.append(f"{r.url}: {r.status}")
+        )
+        page = context.new_page()
+        page.goto((root or site) + path)
+        return page
+
+    def note_failure(request):
+        if request.failure != "net::ERR_ABORTED":  # the test left the page before it was all there
+            complaints.append(f"{request.url}: {request.failure}")
+
+    def check_host(url):
+        if urlsplit(url).scheme not in ("data", "blob") and urlsplit(url).hostname != "127.0.0.1":
+            complaints.append(f"{url}: another host")
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert not complaints, "\n".join(complaints)
+
+
+def without_images(html):
+    """A page's text without the images written into it."""
+    return re.sub(r'"data:image/[^"]*"', '""', html)
