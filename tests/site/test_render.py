@@ -13,7 +13,6 @@ from conftest import THEME
 sys.path.insert(0, str(THEME))
 from render import Renderer, ansi, html_id, mathml
 
-
 ATTRIBUTES = ("class", "href", "title", "src", "alt", "tabindex")
 
 
