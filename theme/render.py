@@ -111,7 +111,6 @@ class Renderer:
     def __init__(self, base="", fetch=None, references=None, titled=False):
         self.base, self.fetch, self.top, self.alt = base, fetch, 1 if titled else 2, ""
         self.references = ((references or {}).get("cite") or {}).get("data") or {}
-        self.noted = set()
         names = {"page": self, "inner": self.inner, "url": self.url, "file": self.file}
         names |= {"at": self.at, "words": words, "html_id": html_id, "mathml": mathml}
         self.macros = vars(TEMPLATES.get_template("nodes.html").make_module(names))
@@ -168,18 +167,6 @@ class Renderer:
             ]
         return [found for child in node.get("children", []) for found in self.outline(child)]
 
-    def resolves(self, node):
-        if not node.get("resolved", True):
-            self.warn(f"a reference resolves to nothing: {node.get('label')!r}")
-        return node.get("resolved", True)
-
-    def note_id(self, node):
-        """The id of a footnote's reference: of the first one only, an id stands once in a page."""
-        name = html_id(node["identifier"])
-        first = name not in self.noted
-        self.noted.add(name)
-        return f"fnref-{name}" if first else f"fnref-{name}-{node['key']}"
-
     def take_references(self):
         """The page's references, once."""
         taken, self.references = self.references, {}
@@ -208,9 +195,6 @@ class Renderer:
                 for row in rows:
                     row["children"][i].setdefault("align", "right")
         return [row for row in rows if row not in body], body
-
-    def has_parts(self, node):
-        return any(child.get("subcontainer") for child in node.get("children", []))
 
     def figure(self, node):
         """What a figure holds; its alt text, or else its caption, is that of its images."""

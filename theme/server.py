@@ -22,6 +22,11 @@ from render import TEMPLATES, Renderer
 HERE = Path(__file__).parent
 CONTENT = f"http://localhost:{os.environ.get('CONTENT_CDN_PORT', '3100')}"
 BASE = os.environ.get("BASE_URL", "").rstrip("/")
+FIXED = {  # what MyST fetches beside the pages; a sitemap would need the host's name
+    "/robots.txt": b"User-agent: *\nAllow: /\n",
+    "/sitemap.xml": b'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"/>',
+    "/sitemap_style.xsl": b"",
+}
 OPENER = build_opener(ProxyHandler({}))  # the content server is on this machine: no proxy
 
 
@@ -45,34 +50,17 @@ def contents(project):
 def page(path):
     """The HTML of the page at `path`, or None where the book has none."""
     site = loads(fetch("/config.json"))
-    project = site["projects"][0]
-    toc = contents(project)
+    toc = contents(site["projects"][0])
     read = [entry for entry in toc if "slug" in entry]
     places = {entry["url"].strip("/"): i for i, entry in enumerate(read)} | {read[0]["slug"]: 0}
     if (at := places.get(path.strip("/"))) is None:
         return None
     content = loads(fetch(f"/content/{read[at]['slug']}.json"))
-    meta, tree = content["frontmatter"], content["mdast"]
-    titled = bool(meta.get("content_includes_title"))
+    titled = bool(content["frontmatter"].get("content_includes_title"))
     renderer = Renderer(BASE, fetch, content.get("references"), titled)
-    parts = [part["mdast"] for part in (meta.get("parts") or {}).values() if "mdast" in part]
+    around = {"previous": read[at - 1] if at else None, "next": [*read, None][at + 1]}
     return TEMPLATES.get_template("page.html").render(
-        base=BASE,
-        site=site,
-        project=project,
-        toc=toc,
-        meta=meta,
-        kind=content.get("kind"),
-        titled=titled,
-        here=read[at],
-        previous=read[at - 1] if at else None,
-        next=[*read, None][at + 1],
-        parts=[renderer.render(part) for part in parts],
-        body=renderer.render(tree),
-        references=renderer.render({"type": "bibliography"}),
-        outline=renderer.outline(tree),
-        url=renderer.url,
-        file=renderer.file,
+        site=site, toc=toc, here=read[at], content=content, page=renderer, **around
     )
 
 
@@ -82,22 +70,13 @@ def stylesheet():
     return (HERE / "style.css").read_bytes() + (fetch(own) if own else b"")
 
 
-def sitemap():
-    toc = contents(loads(fetch("/config.json"))["projects"][0])
-    pages = [entry["url"] for entry in toc if "slug" in entry]
-    urls = "".join(f"<url><loc>{BASE}{url}</loc></url>" for url in pages)
-    return f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{urls}</urlset>'.encode()
-
-
 def answer(path):
     """The bytes of what is at `path`; raises HTTPError where there is nothing."""
-    written = {"/myst-theme.css": stylesheet, "/sitemap.xml": sitemap}
-    fixed = {"/robots.txt": b"User-agent: *\nAllow: /\n", "/sitemap_style.xsl": b""}
     static = {f"/{file.name}": file for file in (HERE / "public").iterdir()}
-    if path in written:
-        return written[path]()
-    if path in fixed:
-        return fixed[path]
+    if path == "/myst-theme.css":
+        return stylesheet()
+    if path in FIXED:
+        return FIXED[path]
     if path in static:
         return static[path].read_bytes()
     if made := page(path):

@@ -22,6 +22,7 @@ function unfold() {
   target?.scrollIntoView();
 }
 addEventListener("hashchange", unfold);
+$(".menu").onclick = (event) => { if (event.target.closest("a")) event.currentTarget.open = false; };
 unfold();
 
 // All of a page's code at once.
