@@ -37,7 +37,7 @@ BROKEN = """---
 title: Report
 ---
 
-See [](#nowhere), [a section](#lost) and [a page](gone.md).
+See [](#nowhere), [a section](#lost), {ref}`no_label` and [a page](gone.md).
 
 :::{figure} #no_such_cell
 :label: fig_missing
@@ -84,6 +84,7 @@ def test_every_kind_of_breakage_is_found_with_page_and_name(tmp_path):
     for line in (
         "index.md:5: the reference to nowhere resolves to nothing",
         "index.md:5: the reference to lost resolves to nothing",
+        "index.md:5: the reference to no_label resolves to nothing",
         "index.md:5: the reference to gone.md resolves to nothing",
         "index.md:10: figure fig_missing shows nothing; is there a cell labelled no_such_cell",
         "index.md:16: figure fig_silent shows nothing; is there a cell labelled silent",
