@@ -178,7 +178,8 @@ class Renderer:
         except ClassNotFound:
             lexer = TextLexer()
         formatter = HtmlFormatter(nowrap=True, hl_lines=node.get("emphasizeLines") or [])
-        lines = highlight(node["value"], lexer, formatter).rstrip("\n").split("\n")
+        marked = highlight(node["value"], lexer, formatter).replace("\n</span>", "</span>\n")
+        lines = marked.rstrip("\n").split("\n")
         if node.get("showLineNumbers"):
             start = node.get("startingLineNumber") or 1
             width = len(str(start + len(lines)))

@@ -200,6 +200,7 @@ def test_a_cells_label_is_inside_its_fold(visibility):
 
 def test_line_numbers_and_marked_lines():
     node = {"type": "code", "lang": "text", "value": "a\nb", "showLineNumbers": True}
-    html = tight(Renderer().render({**node, "startingLineNumber": 9, "emphasizeLines": [2]}))
-    assert '<span class="linenos"> 9</span>a' in html
-    assert '<span class="hll">b' in html
+    html = Renderer().render({**node, "startingLineNumber": 9, "emphasizeLines": [1]})
+    first, second = '<span class="hll">a</span>', "b"
+    number = '<span class="linenos">{}</span>'.format
+    assert f"<code>{number(' 9')}{first}\n{number('10')}{second}</code>" in html

@@ -83,8 +83,8 @@ async function search() {
     link.href = base + record.url.replace(/^([^#]*[^#/])(#|$)/, "$1/$2");
     title.textContent = Object.values(record.hierarchy).join(" › ");
     const text = records.find((r) => r.url === record.url && r.content)?.content ?? "";
-    const at = Math.max(0, text.toLowerCase().indexOf(words[0]) - 40);
-    link.append(title, text.slice(at, at + 120));
+    const at = text.lastIndexOf(" ", text.toLowerCase().indexOf(words[0]) - 30) + 1;
+    link.append(title, (at ? "… " : "") + text.slice(at, at + 120).replace(/\s\S*$/, " …"));
     return link;
   }));
   if (!shown.length) list.innerHTML = "<p>Nothing found.</p>";
