@@ -7,6 +7,10 @@ from pathlib import Path
 from . import book, site
 from .config import PRESETS
 
+STORIES = """'hub', or the path of a parquet, csv or txt file (default: the variable HN_STORIES,
+else the hub; smoke makes its own)"""
+THEME = "the official book-theme, the plain one, or whichever can be had (default: %(default)s)"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command. Returns the exit status; says in plain words what is wrong."""
@@ -40,8 +44,7 @@ def _parser():
         sub = command(name, function, help_)
         sub.add_argument("--preset", default="full" if name == "publish" else "smoke",
                          help=f"one of {', '.join(PRESETS)} (default: %(default)s)")  # fmt: skip
-        sub.add_argument("--stories", help="'hub', or the path of a parquet, csv or txt file "
-                         "(default: the variable HN_STORIES, else the hub; smoke makes its own)")  # fmt: skip
+        sub.add_argument("--stories", help=STORIES)
         if name != "book":
             sub.add_argument("--step", help="execute this notebook only, for example 02_adamw")
         if name != "publish":
@@ -54,8 +57,7 @@ def _parser():
     ):
         sub = command(name, function, help_)
         sub.add_argument("--root", type=Path, default=book.ROOT, help="the book's folder")
-        sub.add_argument("--theme", choices=("auto", "book", "plain"), default="auto",
-                         help="the official book-theme, the plain one, or whichever can be had")  # fmt: skip
+        sub.add_argument("--theme", choices=("auto", "book", "plain"), default="auto", help=THEME)
         if name == "serve":
             sub.add_argument("--port", type=int, default=8000)
 

@@ -63,7 +63,8 @@ class Config:
 
     def change(self, *, vocab_factor: int = 1, **changes) -> "Config":
         """Return a copy with `changes`, and the vocabulary `vocab_factor` times as large."""
-        return replace(self, vocab_size=self.vocab_size * vocab_factor, **changes)
+        config = replace(self, **changes)
+        return replace(config, vocab_size=config.vocab_size * vocab_factor)
 
     def as_dict(self) -> dict:
         """Return the settings as JSON has them (tuples become lists)."""

@@ -8,7 +8,9 @@
 
 import io
 import textwrap
+import warnings
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import matplotlib
@@ -29,7 +31,7 @@ OTHER = "#a85fb0"  # whatever is not a step
 STYLE = {
     "svg.fonttype": "none",  # text stays text: it can be selected, and the browser has the glyphs
     "svg.hashsalt": "seven-epochs",
-    "font.family": ["DejaVu Sans", "Verdana", "sans-serif"],
+    "font.family": "DejaVu Sans",  # comes with matplotlib
     "font.size": 11,
     "text.parse_math": False,  # a dollar in a headline is a dollar
     "text.color": GREY,
@@ -43,6 +45,7 @@ STYLE = {
     "axes.titlelocation": "left",
     "grid.color": FAINT,
     "grid.alpha": 0.25,
+    "axes.axisbelow": True,
     "lines.linewidth": 2,
 }
 WIDTH = 5.2  # inches
@@ -100,6 +103,22 @@ def summary_table(record: dict) -> Table:
     return Table(pd.DataFrame({"": rows.keys(), "this run": rows.values()}))
 
 
+def steps_table(records: list[dict]) -> Table:
+    """Return the losses of each step, a row each; a step that is not lossless is marked."""
+    rows = [
+        {
+            "step": r["title"] + ("" if r["tokenizer"]["lossless"] else " (not lossless)"),
+            "official": _plain(r["losses"]["official"]),
+            "coverage": f"{r['losses']['coverage']:.3f}",
+            "full coverage": f"{r['losses']['full_coverage']:.4f}",
+            "bits per byte": f"{r['losses']['bits_per_byte']:.4f}",
+            "test titles": _plain(r["losses"]["test"]),
+        }
+        for r in records
+    ]
+    return Table(pd.DataFrame(rows))
+
+
 def _plain(value):
     if value is None:
         return "–"
@@ -110,16 +129,23 @@ def _plain(value):
 
 def draw(out, label: str, data: pd.DataFrame, alt: str, plot, height: float = 3.4) -> Drawing:
     """Draw with `plot(axes)`, write `figures/<label>.svg` and the numbers `data` under `out`."""
-    folder = Path(out) / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(STYLE):
+    _write_csv(out, label, data)
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the browser has those that DejaVu lacks
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         plot(figure.subplots())
         svg = io.StringIO()
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
-    (folder / f"{label}.svg").write_text(svg.getvalue(), encoding="utf-8")
+    # Verdana is as wide as DejaVu Sans, so that text keeps its place where that is not installed.
+    svg = svg.getvalue().replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
+    (Path(out) / "figures" / f"{label}.svg").write_text(svg, encoding="utf-8")
+    return Drawing(svg, alt)
+
+
+def _write_csv(out, label, data):
+    folder = Path(out) / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
     data.to_csv(folder / f"{label}.csv", index=False, lineterminator="\n")
-    return Drawing(svg.getvalue(), alt)
 
 
 def caption(record: dict) -> str:
@@ -277,6 +303,96 @@ def final_losses(out, label: str, records: list[dict]) -> Drawing:
     )
     data = pd.DataFrame({"title": names, "full_coverage": losses})
     return draw(out, label, data, alt, plot, 1.2 + 0.45 * len(names))
+
+
+def loss_by_word(out, label: str, losses: dict, records: list[dict], most: int = 14) -> Drawing:
+    """Draw the mean loss of a word by its place in the title, a line a step.
+
+    `losses` holds, for each record's step, what `lib.predictions.word_losses` gives. The point set
+    apart on the right is the end of the title.
+    """
+    rows = []
+    for record in records:
+        titles = [t for t in losses[record["step"]] if t is not None]
+        for place in range(most):
+            words = [t[place] for t in titles if place < len(t) - 1]
+            if words:
+                rows.append((record["step"], str(place + 1), np.mean(words), len(words)))
+        rows.append((record["step"], "end", np.mean([t[-1] for t in titles]), len(titles)))
+    data = pd.DataFrame(rows, columns=["step", "word", "nats", "titles"])
+
+    def plot(axes):
+        ends = []
+        for record in records:
+            own, lines = color(record["step"]), data[data["step"] == record["step"]]
+            nats = lines["nats"].to_numpy()
+            axes.plot(np.arange(1, len(nats)), nats[:-1], color=own)
+            axes.plot([most + 1.5], nats[-1:], "o", color=own)
+            ends.append((nats[-2], record["title"], own))
+        axes.set_xticks([1, 5, 10, most + 1.5], ["1", "5", "10", "end"])
+        axes.set(xlabel="word of the title", ylabel="mean loss (nats per word)", ylim=(0, None),
+                 title=caption(records[-1]))  # fmt: skip
+        _label_ends(axes, ends)
+        axes.grid(axis="y")
+
+    alt = "Mean loss of a word by its place in the title, in nats. " + "; ".join(
+        f"{r['title']}: first word {d['nats'].iloc[0]:.1f}, end {d['nats'].iloc[-1]:.1f}"
+        for r in records
+        for d in [data[data["step"] == r["step"]]]
+    )
+    return draw(out, label, data, alt, plot)
+
+
+@dataclass(frozen=True)
+class Html:
+    """Text set by hand as a notebook shows it, and `alt` where there is no HTML."""
+
+    html: str
+    alt: str
+
+    def _repr_html_(self):
+        return self.html
+
+    def __repr__(self):
+        return self.alt
+
+
+def coloured_titles(out, label: str, rows: list[dict], most: float = 12.0) -> Html:
+    """Show titles token by token, the darker the higher a token's loss, steps one under another.
+
+    `rows` are `{title, step, tokens, losses}`, losses in nats; `most` is the loss of the darkest.
+    """
+    parts = []
+    for i, row in enumerate(rows):
+        if i == 0 or row["title"] != rows[i - 1]["title"]:
+            parts.append(f"<p><strong>{escape(row['title'])}</strong></p>")
+        spans = "".join(
+            f'<span title="{loss:.2f} nats" style="background: rgba(213, 101, 27, '
+            f'{min(loss / most, 1) * 0.85:.2f}); padding: 0.15em 0; border-radius: 3px">'
+            f"{escape(token)}</span>"
+            for token, loss in zip(row["tokens"], row["losses"], strict=True)
+        )
+        parts.append(
+            f'<p style="white-space: pre-wrap; line-height: 1.9">{spans} '
+            f"<small>{escape(row['step'])}, {sum(row['losses']):.1f} nats</small></p>"
+        )
+    data = pd.DataFrame(rows).explode(["tokens", "losses"])
+    _write_csv(out, label, data)
+    alt = "\n".join(f"{r['title']} ({r['step']}): {sum(r['losses']):.1f} nats" for r in rows)
+    return Html("".join(parts), alt)
+
+
+def samples(out, label: str, records: list[dict], written: dict) -> Html:
+    """Show the titles that each step's model wrote, as a list a step."""
+    parts, rows = [], []
+    for record in records:
+        titles = written[record["step"]]
+        items = "".join(f"<li>{escape(t) or '(nothing)'}</li>" for t in titles)
+        parts.append(f"<p><strong>{escape(record['title'])}</strong></p><ol>{items}</ol>")
+        rows += [{"step": record["title"], "headline": title} for title in titles]
+    _write_csv(out, label, pd.DataFrame(rows))
+    alt = "\n".join(f"{row['step']}: {row['headline']}" for row in rows)
+    return Html("".join(parts), alt)
 
 
 def shown(token: str) -> str:

@@ -1,15 +1,18 @@
-"""What a model expects next, in contexts that every tokenizer can be asked about.
+"""What a model expects and writes, and where it is wrong, told so that tokenizers can be compared.
 
-The contexts are text. Where they end is decided by the baseline's tokenizer, so that the steps are
-compared on the same words whatever their own tokens are.
+- Contexts are text. Where they end is decided by the baseline's tokenizer, so that the steps are
+  asked about the same words whatever their own tokens are.
+- Losses are told by the word, which is the same for every tokenizer; a token is not.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
 from .config import Config, load_preset
 from .data import Titles
+from .evaluate import token_losses
 from .tokenizer import EOS, Tokenizer, train_tokenizer
 
 
@@ -71,3 +74,57 @@ def predict(model, tokenizer: Tokenizer, context: Context, count: int = 10) -> d
         ],
         "target": tokenizer.token(whole[len(start)]),
     }
+
+
+def title_losses(model, tokenizer: Tokenizer, titles: list[str]) -> list[list[float]]:
+    """Return the loss in nats of every token of each title, its `<eos>` last.
+
+    The tokens are scored as the full-coverage loss does, in one stream.
+    """
+    device = next(model.parameters()).device
+    ids = torch.from_numpy(tokenizer.stream(titles)).to(device)
+    losses = iter(token_losses(model, ids, tokenizer.eos_id, model.block_size).tolist())
+    return [[next(losses) for _ in range(len(t) + 1)] for t in tokenizer.encode(titles)]
+
+
+def word_losses(model, tokenizer: Tokenizer, titles: list[str]) -> list[list[float] | None]:
+    """Return the loss in nats of every word of each title, its `<eos>` last.
+
+    A word is what stands between two spaces, with the space before it; its loss is the sum over
+    its tokens. A title with a token that reaches across a space is left out (None).
+    """
+    ends = [[i for i, c in enumerate(t) if c == " "] + [len(t)] for t in titles]
+    prefixes = [t[:end] for t, those in zip(titles, ends, strict=True) for end in those]
+    encoded = iter(tokenizer.encode(prefixes))
+    result = []
+    for those, losses in zip(ends, title_losses(model, tokenizer, titles), strict=True):
+        parts = [next(encoded) for _ in those]
+        whole = parts[-1]
+        if any(whole[: len(part)] != part for part in parts):
+            result.append(None)
+            continue
+        cuts = [0, *(len(part) for part in parts), len(losses)]
+        result.append([sum(losses[a:b]) for a, b in pairwise(cuts)])
+    return result
+
+
+@torch.no_grad()
+def sample(model, tokenizer: Tokenizer, count: int, seed: int = 1337) -> list[str]:
+    """Return `count` titles that the model writes, each drawn token by token after an `<eos>`.
+
+    Temperature 1, nothing cut off; a title ends at `<eos>` or where the block is full.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    device = next(model.parameters()).device
+    model.eval()
+    titles = []
+    for _ in range(count):
+        ids = [tokenizer.eos_id]
+        while len(ids) < model.block_size:
+            logits = model(torch.tensor([ids], device=device))[0, -1]
+            p = logits.float().softmax(-1).cpu()
+            ids.append(int(torch.multinomial(p, 1, generator=generator)))
+            if ids[-1] == tokenizer.eos_id:
+                break
+        titles.append(tokenizer.decode([i for i in ids if i != tokenizer.eos_id]).strip())
+    return titles

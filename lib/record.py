@@ -7,6 +7,7 @@ first, so that a full disk leaves the record that was there before.
 import json
 import os
 import subprocess
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import jsonschema
 import torch
 
 from .config import PRESETS, Config
+from .data import Titles
 from .evaluate import bits_per_byte, characters, size_in_bytes, token_losses, total, unigram_losses
 from .model import GPT
 from .predictions import contexts, predict
@@ -125,7 +127,7 @@ def make_record(run: Run, step: str, title: str) -> dict:
             "trained_on": config.tokenizer_titles,
             "lossy": {
                 **{part: len(those) for part, those in lossy.items()},
-                "why": _why(lossy["val"] + lossy["test"]),
+                "why": _why(tokenizer, lossy["val"] + lossy["test"]),
             },
         },
         "config": config.as_dict(),
@@ -160,12 +162,9 @@ def loss_on(model: GPT, tokenizer: Tokenizer, titles: list[str]) -> float:
     return total(losses) / characters(titles)
 
 
-def _why(lossy):
-    if not lossy:
-        return None
-    sign = sum("\u2581" in title for title in lossy)
-    reasons = {"hold U+2581": sign, "hold a byte that no training title has": len(lossy) - sign}
-    return "; ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
+def _why(tokenizer, lossy):
+    reasons = Counter(tokenizer.why_lossy(title) for title in lossy)
+    return "; ".join(f"{count} {reason}" for reason, count in reasons.items()) or None
 
 
 def _commit():
@@ -235,10 +234,30 @@ def read_record(out: str | Path, step: str) -> dict:
     return check_record(record, f"results/{step}.json")
 
 
+def read_steps(out: str | Path) -> list[dict]:
+    """Return the records of all steps under `out`, in order.
+
+    Raises FileNotFoundError where there is none, ValueError where their losses do not compare:
+    another preset, or other stories.
+    """
+    records = [read_record(out, step) for step in _steps(out)]
+    if not records:
+        raise FileNotFoundError("There is no record under results/; run the steps first.")
+    if not same_conditions(records):
+        conditions = "; ".join(
+            f"{r['step']}: preset {r['preset']}, stories {r['stories']}" for r in records
+        )
+        raise ValueError(f"These records do not compare ({conditions}). Run the steps again.")
+    return records
+
+
+def _steps(out):
+    return sorted(path.stem for path in (Path(out) / "results").glob("[0-9]*.json"))
+
+
 def earlier(out: str | Path, record: dict) -> list[dict]:
     """Return the records of the steps before `record`'s under `out`, on its stories and preset."""
-    steps = sorted(path.stem for path in (Path(out) / "results").glob("0*.json"))
-    records = [read_record(out, step) for step in steps if step < record["step"]]
+    records = [read_record(out, step) for step in _steps(out) if step < record["step"]]
     return [r for r in records if same_conditions([r, record])]
 
 
@@ -247,6 +266,16 @@ def same_conditions(records: list[dict]) -> bool:
     return all(
         r[key] == records[0][key] for r in records for key in ("preset", "stories", "titles")
     )
+
+
+def same_stories(records: list[dict], titles: Titles) -> None:
+    """Raise ValueError unless the records' runs had the same stories and split as `titles`."""
+    for r in records:
+        if r["stories"] != titles.stories or r["titles"]["val_chars"] != characters(titles.val):
+            raise ValueError(
+                f"{r['step']} was trained on preset {r['preset']}, stories {r['stories']}; these "
+                f"are {titles.stories}. Pass the preset and stories of the runs."
+            )
 
 
 def load_model(out: str | Path, step: str) -> tuple[GPT, Tokenizer]:

@@ -78,6 +78,11 @@ class Tokenizer:
         prefix = " " if self.kind == "bpe" else ""
         return [t for t, d in zip(titles, decoded, strict=True) if d.removeprefix(prefix) != t]
 
+    def why_lossy(self, title: str) -> str:
+        """Return what about a lossy `title` does not come back."""
+        sign = self.kind != "bpe" and "\u2581" in title
+        return "hold U+2581" if sign else "hold a byte that no training title has"
+
 
 def train_tokenizer(config: Config, titles: Titles) -> Tokenizer:
     """Train the tokenizer that `config` asks for on the titles it names.

@@ -9,6 +9,7 @@
 - Given a folder, it leaves a checkpoint at each evaluation and continues from the newest there.
 """
 
+import hashlib
 import inspect
 import json
 import math
@@ -78,19 +79,29 @@ def next_batch(ids: Tensor, position: int, block_size: int, batch_size: int):
     return x, y, position + span
 
 
-def train(config: Config, titles: Titles, *, get_optimizer=None, rotate=rope, folder=None) -> Run:
+def train(
+    config: Config,
+    titles: Titles,
+    *,
+    get_optimizer=None,
+    rotate=rope,
+    tokenizer: Tokenizer | None = None,
+    folder=None,
+) -> Run:
     """Train a model on `titles.train`, measuring it on `titles.val` on the way.
 
-    `get_optimizer(model, config)` and `rotate(x)`, the positions of RoPE, are the parts that a
-    notebook may bring itself. `folder` is where the run leaves its log (`log.jsonl`, a line an
-    evaluation) and its checkpoints; a run that finds its own there continues from them.
+    `get_optimizer(model, config)`, `rotate(x)`, the positions of RoPE, and a trained `tokenizer`
+    are the parts that a notebook may bring itself. `folder` is where the run leaves its log
+    (`log.jsonl`, a line an evaluation) and its checkpoints; a run that finds its own there
+    continues from them.
 
     Raises ValueError where the titles give no full batch, or a vocabulary smaller than asked, or
     where `folder` holds another run; FloatingPointError where the loss is no longer a number.
     """
     device = best_device()
     bf16 = use_bf16(config.precision, device)
-    tokenizer = train_tokenizer(config, titles)
+    own_tokenizer = tokenizer is not None
+    tokenizer = tokenizer or train_tokenizer(config, titles)
     train_ids = torch.from_numpy(tokenizer.stream(titles.train)).to(device)
     val_ids = torch.from_numpy(tokenizer.stream(titles.val)).to(device)
     span = config.block_size * config.batch_size
@@ -114,12 +125,19 @@ def train(config: Config, titles: Titles, *, get_optimizer=None, rotate=rope, fo
     if folder is not None:
         identity = {"config": config.as_dict(), "stories": titles.stories}
         identity["code"] = {"get_optimizer": _source(get_optimizer), "rotate": _source(rotate)}
+        if own_tokenizer:
+            identity["tokenizer"] = hashlib.sha256(tokenizer.state).hexdigest()
         store = Checkpoints(folder, identity)
         state = store.latest(device)
     if state is not None:
         _restore(state, model, optimizer, scheduler)
         now = state["now"]
-        print(f"Continuing after step {now['step']:,} of {steps:,}.")
+        done = now["step"] == steps
+        print(
+            f"Trained before: {steps:,} steps in {now['seconds']:,.0f} s."
+            if done
+            else f"Continuing after step {now['step']:,} of {steps:,}."
+        )
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
 

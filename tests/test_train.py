@@ -1,0 +1,154 @@
+"""Training: the same numbers twice, and the same numbers after being killed at any moment."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+
+import pytest
+import torch
+
+from lib.checkpoint import Checkpoints
+from lib.config import load_preset
+from lib.data import load_titles
+from lib.train import train
+
+CONFIG = load_preset("smoke", optimizer="adamw", learning_rate=5e-4, betas=(0.9, 0.95)).change(
+    num_titles=400, vocab_size=300, n_embd=32, n_layer=1, epochs=4
+)
+TITLES = load_titles(CONFIG, "synthetic")
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return train(CONFIG, TITLES)
+
+
+def same(run, other):
+    assert run.curve == other.curve
+    a, b = run.model.state_dict(), other.model.state_dict()
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_the_same_seed_gives_the_same_numbers_bit_for_bit(whole):
+    same(train(CONFIG, TITLES), whole)
+
+
+def test_another_seed_gives_others(whole):
+    assert train(CONFIG.change(seed=1), TITLES).curve[-1] != whole.curve[-1]
+
+
+def test_evaluations_are_at_the_first_step_every_third_of_an_epoch_and_the_last(whole):
+    batches = len(whole.train_ids) // (CONFIG.block_size * CONFIG.batch_size)
+    third = batches // 3
+    expected = {1, 4 * batches} | set(range(third, 4 * batches + 1, third))
+    assert [point["step"] for point in whole.curve] == sorted(expected)
+
+
+def _train_and_leave(folder, result):
+    run = train(CONFIG, TITLES, folder=folder)
+    torch.save({"curve": run.curve, "model": run.model.state_dict()}, result)
+
+
+def test_killed_at_twenty_random_moments_it_ends_bit_identical(whole, tmp_path):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lib.train", "tests.test_train"])
+    rng, kills, books = random.Random(1337), 0, 0
+    while kills < 20:
+        books += 1
+        folder, result = tmp_path / f"{books}", tmp_path / f"{books}.pt"
+        while not result.exists():
+            process = context.Process(target=_train_and_leave, args=(folder, result))
+            process.start()
+            # Wait for a checkpoint more than there was, so that every life gets on, then a moment.
+            seen, start = len(_files(folder)), time.monotonic()
+            while process.is_alive() and _files(folder) == seen and time.monotonic() - start < 60:
+                time.sleep(0.01)
+            process.join(rng.uniform(0.0, 1.2))
+            if process.is_alive():
+                os.kill(process.pid, signal.SIGKILL)
+                kills += 1
+            process.join()
+        ended = torch.load(result, weights_only=True)
+        assert ended["curve"] == whole.curve
+        for name, value in whole.model.state_dict().items():
+            assert torch.equal(ended["model"][name], value), name
+    assert kills >= 20
+
+
+def _files(folder):
+    return sorted(path.name for path in folder.glob("step-*")) if folder.exists() else []
+
+
+class _Interrupted(Exception):
+    pass
+
+
+@pytest.fixture
+def stopped(tmp_path, monkeypatch):
+    """The folder of a run that stopped half way."""
+    import lib.train as module
+
+    measure, calls = module._measure, []
+
+    def stop_at_the_sixth(*arguments):
+        calls.append(1)
+        if len(calls) == 6:
+            raise _Interrupted
+        return measure(*arguments)
+
+    monkeypatch.setattr(module, "_measure", stop_at_the_sixth)
+    with pytest.raises(_Interrupted):
+        train(CONFIG, TITLES, folder=tmp_path)
+    monkeypatch.undo()
+    assert len(list(tmp_path.glob("step-*.pt"))) == 2
+    return tmp_path
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_used(stopped, whole, damage, capsys):
+    newest = max(stopped.glob("step-*.pt"))
+    content = bytearray(newest.read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 1
+    newest.write_bytes({"truncated": content[:-100], "flipped": content, "empty": b""}[damage])
+    same(train(CONFIG, TITLES, folder=stopped), whole)
+    printed = capsys.readouterr().out
+    assert f"{newest.name} is damaged" in printed and "Continuing after step" in printed
+    assert newest.with_suffix(".damaged").exists()
+
+
+def test_a_checkpoint_of_another_run_is_refused_with_the_difference(stopped):
+    with pytest.raises(ValueError, match=r"config\.dropout is 0\.1, this run's is 0\.3"):
+        train(CONFIG.change(dropout=0.3), TITLES, folder=stopped)
+    others = load_titles(CONFIG, "synthetic")
+    others.stories["sha256"] = "0" * 64
+    with pytest.raises(ValueError, match=r"stories\.sha256"):
+        train(CONFIG, others, folder=stopped)
+
+
+def test_checkpoints_are_read_without_running_what_they_hold(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (os.system, ("true",))
+
+    store = Checkpoints(tmp_path, {})
+    store.save(1, {"evil": Evil()})
+    with pytest.raises(Exception, match=r"[Uu]nsupported|weights_only|WeightsUnpickler"):
+        store.latest(torch.device("cpu"))
+
+
+def test_a_loss_that_is_no_number_stops_the_run_at_once(tmp_path):
+    wild = CONFIG.change(optimizer="sgd", learning_rate=1e30, grad_clip=1e30)
+    with pytest.raises(FloatingPointError, match=r"step \d+ \(learning rate 1e\+30, gradient norm"):
+        train(wild, TITLES, folder=tmp_path)
+    kept = list(tmp_path.glob("step-*.pt"))
+    assert all("nan" not in path.read_text() for path in tmp_path.glob("log.jsonl"))
+    assert len(kept) <= 1  # no checkpoint after the loss was lost
+
+
+def test_too_few_titles_for_a_batch_are_refused():
+    with pytest.raises(ValueError, match="do not fill one batch"):
+        train(CONFIG.change(batch_size=4096), TITLES)
