@@ -215,12 +215,22 @@ def _broken(node: dict, cell: str, line: str) -> Iterator[str]:
     elif kind in ("mystRole", "mystDirective") and not children:
         yield f"{where}: the {kind[4:].lower()} {node.get('name')} was not rendered"
     for child, following in itertools.zip_longest(children, children[1:], fillvalue={}):
-        # A role with a space in it is {name} and a code span; one without its end, {name}`.
-        text = child.get("value", "") if child["type"] == "text" else ""
-        raw = re.search(r"\{[a-z][a-z:_-]*\}(`|\s*$)", text)
-        if raw and (raw[1] == "`" or following.get("type") == "inlineCode"):
-            yield f"{where}: {raw[0]} stands there as text: a role that was not understood"
+        if raw := _raw_role(child, following):
+            yield f"{where}: {raw} stands there as text: a role that was not understood"
         yield from _broken(child, cell, line)
+
+
+def _raw_role(node: dict, following: dict) -> str | None:
+    """The {name} of a role that MyST took for text, in `node` or across it and the next one."""
+    text, pair = node.get("value", ""), (node["type"], following.get("type"))
+    raw = None
+    if pair == ("text", "inlineCode"):  # {name} `body`, with a space
+        raw = re.search(r"\{[a-z:_-]+\}\s*$", text)
+    elif pair == ("inlineCode", "text") and following["value"][0].isalnum():  # `{name}`body``
+        raw = re.fullmatch(r"\{[a-z:_-]+\}", text)
+    if node["type"] == "text":  # {name}`body, without an end
+        raw = raw or re.search(r"\{[a-z:_-]+\}`", text)
+    return raw and raw[0].strip()
 
 
 def _line(node: dict) -> int | None:
