@@ -213,11 +213,11 @@ class Renderer:
             return f"stream {data['name']}", ansi(self.load(data, "text")), ""
         if data.get("output_type") == "error":
             return "error", ansi(self.load(data, "traceback")), ""
-        forms, metadata = data.get("data") or {}, data.get("metadata") or {}
+        forms = data.get("data") or {}
         kind = next((kind for kind in IMAGES + TEXTS if kind in forms), None)
         if kind in IMAGES:
-            alt = (metadata.get(kind) or metadata).get("alt") or node.get("alt") or ""
-            return "image", self.image(kind, forms[kind]), alt
+            alt = self.load(forms.get("text/plain", {}), "content")  # matplotlib's says nothing
+            return "image", self.image(kind, forms[kind]), "" if alt.startswith("<Figure") else alt
         if kind == "text/html":
             table = re.compile(r'<style scoped>.*?</style>|(?<=<table) border="1"', re.S)
             return "html", table.sub("", self.load(forms[kind], "content")), ""

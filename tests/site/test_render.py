@@ -25,8 +25,8 @@ def tight(markup):
     return re.sub(r">\s+<", "><", str(markup)).strip()
 
 
-def output(data, metadata=None):
-    data = {"output_type": "display_data", "data": data, "metadata": metadata or {}}
+def output(data):
+    data = {"output_type": "display_data", "data": data, "metadata": {}}
     return {"type": "output", "jupyter_data": data}
 
 
@@ -132,9 +132,9 @@ def test_mathematics_keeps_its_letters_and_its_spacing():
 
 
 def test_the_richest_form_of_an_output_is_shown():
-    svg = {"image/svg+xml": {"content": '<svg id="a#b"/>'}, "text/plain": {"content": "Figure"}}
-    assert tight(Renderer().render(output(svg, {"alt": "Falls"}))) == (
-        '<img src="data:image/svg+xml,%3Csvg id=%22a%23b%22/%3E" alt="Falls">'
+    svg = {"image/svg+xml": {"content": '<svg id="a#b"/>'}, "text/plain": {"content": "It falls"}}
+    assert tight(Renderer().render(output(svg))) == (
+        '<img src="data:image/svg+xml,%3Csvg id=%22a%23b%22/%3E" alt="It falls">'
     )
     png = base64.b64encode(b"png").decode()
     assert f"data:image/png;base64,{png}" in Renderer().render(
@@ -166,7 +166,7 @@ def test_a_long_output_is_read_from_its_file():
 
 def test_an_image_in_a_figure_has_the_figures_alt_text_else_its_caption():
     caption = {"type": "caption", "children": [text("It falls.")]}
-    image = output({"image/png": {"path": "/a.png"}})
+    image = output({"image/png": {"path": "/a.png"}, "text/plain": {"content": "<Figure size 9>"}})
     figure = {"type": "container", "kind": "figure", "children": [image, caption]}
     assert 'alt="It falls."' in Renderer().render(figure)
     assert 'alt="A curve"' in Renderer().render({**figure, "alt": "A curve"})
