@@ -24,7 +24,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-CONTAINERS = {"root", "include", "citeGroup", "si"}
+CONTAINERS = {"root", "_lift", "include", "citeGroup", "si"}
 SILENT = {"comment", "mystComment", "mystTarget", "toc"}
 IMAGES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp")
 TEXTS = ("text/html", "text/markdown", "text/latex", "application/json", "text/plain")

@@ -92,10 +92,8 @@ class Handler(BaseHTTPRequestHandler):
         path = unquote(self.path.partition("?")[0])
         try:
             status, body = 200, answer(path)
-        except HTTPError as error:
-            status, body = error.code, f"{path}: {error.reason}".encode()
         except Exception as error:  # MyST stops at a page that is not made: say why
-            status, body = 500, f"theme: {path}: {type(error).__name__}: {error}".encode()
+            status, body = getattr(error, "code", 500), f"theme: {path}: {error!r}".encode()
             print(body.decode(), file=sys.stderr, flush=True)
         kind = guess_type(path)[0] or "text/html"
         self.send_response(status)
