@@ -28,7 +28,7 @@ CONTAINERS = {"root", "_lift", "include", "citeGroup", "si"}
 SILENT = {"comment", "mystComment", "mystTarget", "toc"}
 IMAGES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp")
 TEXTS = ("text/html", "text/markdown", "text/latex", "application/json", "text/plain")
-NUMBER = re.compile(r"[-+−–~≈±×%.,\d\s]*(e[-−]?\d+)?")
+NUMBER = re.compile(r"[-+−–~≈±×%.,()\d\s]*(e[-−]?\d+)?(\s[A-Za-zµ]{1,3})?")  # 1.25 ± 0.01, 2 min
 
 
 def html_id(label):
@@ -84,6 +84,7 @@ def styled(char, style):
 
 def ansi(text):
     """Terminal text to HTML: its eight colours and bold as classes, any other sequence dropped."""
+    text = re.sub(r"[^\n]*\r(?=[^\n])", "", text)  # a progress bar: what it ended as
     parts, bold, colour = [], "", ""
     for i, part in enumerate(re.split(r"\x1b\[([0-9;]*)m", text)):
         if i % 2 == 0:
@@ -210,7 +211,8 @@ class Renderer:
         """A notebook's output as `(kind, content, alt)`, in the richest form a page can show."""
         data = node.get("jupyter_data") or {}
         if data.get("output_type") == "stream":
-            return f"stream {data['name']}", ansi(self.load(data, "text")), ""
+            shown = ansi(self.load(data, "text"))
+            return f"stream {data['name']}" if shown.strip() else "", shown, ""
         if data.get("output_type") == "error":
             return "error", ansi(self.load(data, "traceback")), ""
         forms = data.get("data") or {}

@@ -114,6 +114,12 @@ def test_terminal_colours():
     assert ansi("\x1b[38;2;31;31;31m<\x1b[0m\x1b[2K") == "&lt;"
 
 
+def test_a_progress_bar_is_shown_as_it_ended():
+    assert ansi("\r  0%\r 50%\r100%\ndone\r\n") == "100%\ndone\r\n"
+    blank = {"output_type": "stream", "name": "stderr", "text": "\r\n"}
+    assert tight(Renderer().render({"type": "output", "jupyter_data": blank})) == ""
+
+
 def test_mathematics_keeps_its_letters_and_its_spacing():
     katex = (
         '<span><math xmlns="http://www.w3.org/1998/Math/MathML"><semantics><mrow>'
@@ -177,10 +183,10 @@ def test_columns_of_numbers_are_set_to_the_right():
         cells = [{"type": "tableCell", "header": header, "children": [text(v)]} for v in values]
         return {"type": "tableRow", "children": cells}
 
-    rows = [row("step", "loss", header=True), row("1st", "1.25 ± 0.01"), row("2nd", "−3.4e-5")]
+    rows = [row("step", "loss", header=True), row("1st", "1.25 (92.5%)"), row("2nd", "−3.4e-5 s")]
     html = tight(Renderer().render({"type": "table", "children": rows}))
     assert '<thead><tr><th>step</th><th class="right">loss</th></tr></thead>' in html
-    assert '<td>1st</td><td class="right">1.25 ± 0.01</td>' in html
+    assert '<td>1st</td><td class="right">1.25 (92.5%)</td>' in html
 
 
 @pytest.mark.parametrize("visibility", ["show", "hide"])
