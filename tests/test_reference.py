@@ -78,13 +78,13 @@ def copied(model, settings):
     return baseline.to(own["positions"].device)
 
 
-def stir(model):
+def stir(model, scale=0.1):
     """Move every weight, so that positions, biases and norms matter from the first step."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
             noise = torch.randn(parameter.shape, generator=generator)
-            parameter += 0.1 * noise.to(parameter.device)
+            parameter += scale * noise.to(parameter.device)
 
 
 def both(config):
@@ -147,6 +147,33 @@ def test_batches_are_the_references_where_the_stream_ends(tokens):
         x, y, position = next_batch(stream, position, 3, 2)
         assert torch.equal(x, expected_x)
         assert torch.equal(y, expected_y)
+
+
+def test_full_coverage_is_the_references_one_token_at_a_time():
+    config = tiny(evals_per_epoch=1, epochs=2, learning_rate=0.2)
+    run, _ = both(config)
+    baseline = copied(run.model, settings_of(config)).eval()
+    ids = [run.tokenizer.eos_id, *run.val_ids.tolist()]
+    nats, block = 0.0, config.block_size
+    for i in range(len(ids) - 1):
+        context = torch.tensor([ids[i // block * block : i + 1]], device=run.val_ids.device)
+        with torch.no_grad():
+            nats -= baseline(context)[0, -1].log_softmax(-1)[ids[i + 1]].item()
+    text = "".join(title + "<eos>" for title in run.titles.val)
+    assert run.curve[-1]["full_coverage"] == pytest.approx(nats / len(text), abs=1e-5)
+
+
+def test_logits_are_the_references():
+    """Weights are large here, so that what hardly moves a loss, such as GELU's tanh, is seen."""
+    config = tiny()
+    model = GPT(config, config.vocab_size).eval()
+    stir(model, 0.3)
+    ids = torch.arange(SPAN["block_size"] * 3).view(3, -1)
+    with torch.no_grad():
+        expected = copied(model, settings_of(config)).eval()(ids)
+        torch.testing.assert_close(model(ids), expected, atol=1e-4, rtol=0)
+        part = copied(model, settings_of(config)).eval()(ids[:, :5])
+        torch.testing.assert_close(model(ids[:, :5]), part, atol=1e-4, rtol=0)
 
 
 def test_a_model_starts_as_the_description_says():
