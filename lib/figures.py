@@ -17,6 +17,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from .config import changed
 
@@ -221,14 +222,16 @@ def _label_ends(axes, ends):
 def bars(
     out, label: str, names, values, *, xlabel: str, alt: str, own=GREY, title="", marked=()
 ) -> Drawing:
-    """Draw a horizontal bar for each of `names`, the first on top; those `marked` are filled."""
+    """Draw a horizontal bar for each of `names`, the first on top; those `marked` are darker."""
     names, values = [shown(name) for name in names], list(values)
     marked = [shown(name) for name in marked]
 
     def plot(axes):
         places = np.arange(len(names))
-        colors = [own if name in marked or not marked else FAINT for name in names]
-        axes.barh(places, values, color=colors, height=0.72)
+        full = [name in marked or not marked for name in names]
+        for place, value, strong in zip(places, values, full, strict=True):
+            axes.barh(place, value, color=own, alpha=1.0 if strong else 0.45, height=0.72)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_yticks(places, names)
         axes.invert_yaxis()
         axes.set(xlabel=xlabel, title=title)
@@ -237,14 +240,14 @@ def bars(
         axes.margins(y=0.02)
 
     data = pd.DataFrame({"token": names, xlabel: values})
-    height = 1.2 + 0.25 * len(names) + 0.2 * title.count("\n")
+    height = 1.2 + 0.22 * len(names) + 0.2 * title.count("\n")
     return draw(out, label, data, alt, plot, height)
 
 
 def next_tokens(out, label: str, record: dict, which: int) -> Drawing:
     """Draw the ten most probable next tokens of the record's prediction number `which`.
 
-    The context stands above; the bar of the token that really follows is the coloured one.
+    The context stands above; the bar of the token that really follows is the darker one.
     """
     prediction = record["predictions"][which]
     names = [entry["token"] for entry in prediction["top"]]
@@ -279,9 +282,8 @@ def token_frequency(out, label: str, run, count: int = 20) -> Drawing:
     return bars(out, label, names, share, xlabel="share of the training tokens (%)", alt=alt)
 
 
-def final_losses(out, label: str, records: list[dict]) -> Drawing:
-    """Draw the last full-coverage loss of each record as a point on one scale, in their order."""
-    names = [record["title"] for record in records]
+def final_losses(out, label: str, records: list[dict], names: list[str]) -> Drawing:
+    """Draw the last full-coverage loss of each record as a point on one scale, by these names."""
     losses = [record["losses"]["full_coverage"] for record in records]
 
     def plot(axes):
@@ -395,7 +397,152 @@ def samples(out, label: str, records: list[dict], written: dict) -> Html:
     return Html("".join(parts), alt)
 
 
+def window(tokenizer, ids, width: int = 58) -> str:
+    """Return inputs over targets, a bar between tokens, in lines of at most about `width`."""
+    tokens = [shown(tokenizer.token(i)).replace("␣", " ") for i in ids]
+    rows, start = [], 0
+    while start < len(tokens) - 1:
+        end = start + 1
+        while end < len(tokens) - 1 and len("|".join(tokens[start : end + 2])) <= width:
+            end += 1
+        rows += [
+            f"in:   {'|'.join(tokens[start:end])}",
+            f"out:  {'|'.join(tokens[start + 1 : end + 1])}",
+        ]
+        rows.append("")
+        start = end
+    return "\n".join(rows).rstrip()
+
+
 def shown(token: str) -> str:
     """Return a token as a figure shows it: spaces and control characters made visible."""
     token = token.replace(" ", "␣")
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in token)
+
+
+def loss_by_batch(out, label: str, record: dict, sweep: list[dict]) -> Drawing:
+    """Draw what one trained model scores as the batch of its evaluation grows.
+
+    `sweep` are `{batch, official, coverage, full_coverage}`, from the smallest batch on.
+    """
+    data = pd.DataFrame(sweep)
+    data["official / coverage"] = data["official"] / data["coverage"]
+    own = color(record["step"])
+    lines = {
+        "full_coverage": ("every token\nscored", {"color": own}),
+        "official / coverage": ("as printed,\n÷ coverage", {"color": GREY, "linewidth": 1}),
+        "official": ("as the challenge\nprints it", {"color": own, "linestyle": ":"}),
+    }
+
+    def plot(axes):
+        for column, (_, style) in lines.items():
+            axes.plot(data["batch"], data[column], **style)
+        ends = [
+            (data[c].iloc[-1], f"{name} {data[c].iloc[-1]:.3f}", style["color"])
+            for c, (name, style) in lines.items()
+        ]
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(lambda batch, _: f"{batch:g}")
+        batch = record["config"]["batch_size"]
+        axes.axvline(batch, color=FAINT, linewidth=1)
+        axes.annotate("its own", (batch, 1), (-4, -4), xycoords=("data", "axes fraction"),
+                      textcoords="offset points", ha="right", va="top", fontsize=10)  # fmt: skip
+        axes.set(xlabel=f"batch of the evaluation (windows of {record['config']['block_size']} "
+                 "tokens)", ylabel=LOSS, title=caption(record))  # fmt: skip
+        axes.grid(axis="y")
+        _label_ends(axes, ends)
+
+    low = data.loc[data["official"].idxmin()]
+    alt = (
+        f"The loss of one model against the batch it is evaluated with, nats per character: as "
+        f"the challenge prints it, down to {low['official']:.3f} at batch {low['batch']:.0f}; "
+        f"with every token scored, {data['full_coverage'].iloc[0]:.3f} at every batch."
+    )
+    return draw(out, label, data, alt, plot)
+
+
+def points(out, label: str, rows: list[dict], *, xlabel: str, what: str, title="") -> Drawing:
+    """Draw a point for each of `rows`, `{name, value, color, ranked}`, the first on top, one scale.
+
+    One that is not ranked is hollow and says so. `what` opens the text for who cannot see it.
+    """
+    data = pd.DataFrame(rows)
+
+    def plot(axes):
+        places = np.arange(len(data))
+        axes.hlines(places, data["value"].min(), data["value"], color=FAINT, linewidth=1)
+        faces = [own if r else "none" for own, r in zip(data["color"], data["ranked"], strict=True)]
+        axes.scatter(data["value"], places, s=60, c=faces, edgecolors=data["color"], zorder=3)
+        for place, row in enumerate(data.itertuples()):
+            text = f"{row.value:.3f}" + ("" if row.ranked else "\nnot ranked")
+            axes.annotate(text, (row.value, place), (9, 0), textcoords="offset points",
+                          va="center", fontsize=10, color=row.color)  # fmt: skip
+        axes.set_yticks(places, data["name"])
+        axes.invert_yaxis()
+        axes.margins(x=0.28, y=0.15)
+        axes.set(xlabel=xlabel, title=title)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
+
+    alt = f"{what}: " + ", ".join(
+        f"{r['name']} {r['value']:.3f}" + ("" if r["ranked"] else " (not ranked)") for r in rows
+    )
+    named = data.drop(columns="color").rename(columns={"value": xlabel})
+    return draw(out, label, named, alt, plot, 1.2 + 0.4 * len(rows))
+
+
+def pairs(out, label: str, rows: list[dict], *, columns, what: str, title="", xlabel=LOSS):
+    """Draw two losses of each of `rows`, `{name, color, first, second}`, joined by a line.
+
+    The first is hollow, the second filled; `columns` are their names. Where there is no second, the
+    row's `note` says why, and its `range`, if it has one, is a dashed line.
+    """
+
+    def plot(axes):
+        for place, row in enumerate(rows):
+            own, ends = row["color"], [v for v in (row["first"], row["second"]) if v is not None]
+            axes.plot(ends, [place] * len(ends), color=own, linewidth=1)
+            if row["first"] is not None:
+                axes.plot(row["first"], place, "o", color=own, markerfacecolor="none")
+            if row["second"] is not None:
+                axes.plot(row["second"], place, "o", color=own)
+                text = f"{row['second']:.3f}"
+            else:
+                text = row["note"]
+            if row.get("range"):
+                axes.plot(row["range"], [place] * 2, "--", color=own, linewidth=1)
+                ends = [*ends, *row["range"]]
+            axes.annotate(text, (max(ends), place), (8, 0), textcoords="offset points",
+                          va="center", fontsize=10, color=own)  # fmt: skip
+        axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
+        axes.invert_yaxis()
+        axes.margins(x=0.2, y=0.08)
+        axes.set(xlabel=xlabel, title=f"○ {columns[0]}   ● {columns[1]}\n{title}".strip())
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
+
+    parts = [
+        f"{r['name']} {_plain(r['first'])} and {_plain(r['second'])}"
+        if r["second"] is not None
+        else f"{r['name']} {_plain(r['first'])} ({r['note']})"
+        for r in rows
+    ]
+    alt = f"{what}, {columns[0]} and {columns[1]}: {'; '.join(parts)}."
+    data = [[r["name"], r["first"], r["second"], r.get("note", "")] for r in rows]
+    data = pd.DataFrame(data, columns=["name", *columns, "note"])
+    return draw(out, label, data, alt, plot, 1.4 + 0.36 * len(rows))
+
+
+def arms(out, label: str, records: list[dict]) -> Drawing:
+    """Draw the full-coverage loss of each record; one that is not lossless is marked as unranked."""
+    rows = [
+        {
+            "name": record["title"],
+            "value": record["losses"]["full_coverage"],
+            "color": color(record["step"]),
+            "ranked": record["tokenizer"]["lossless"],
+        }
+        for record in records
+    ]
+    title = caption(records[-1])
+    return points(out, label, rows, xlabel=LOSS, what="Full-coverage loss", title=title)
