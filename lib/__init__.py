@@ -1,6 +1,6 @@
 """The shared package of Seven Epochs: what every notebook of the book imports.
 
 One idea per module, imports pointing one way, in this order:
-config → data → tokenizer → model → optim → evaluate → train → record → figures → site → book → the
-command line, `python -m lib --help`.
+config → data → tokenizer → model → optim → evaluate → checkpoint → train → predictions → record →
+figures → colab → site → book → the command line, `python -m lib --help`.
 """

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import book, site
+from . import book, colab, site
 from .config import PRESETS
 
 STORIES = """'hub', or the path of a parquet, csv or txt file (default: the variable HN_STORIES,
@@ -90,7 +90,7 @@ def _serve(options):
 
 
 def _github(options):
-    site.set_github(book.ROOT, options.slug)
+    colab.set_github(book.ROOT, options.slug)
 
 
 if __name__ == "__main__":

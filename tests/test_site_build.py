@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import importlib.metadata
 import io
 import json
 import os
@@ -22,7 +23,8 @@ import yaml
 from nbformat.v4 import new_code_cell
 
 from lib import site
-from lib.site import SiteError, build_site, choose_theme, install_missing, set_github
+from lib.colab import github, install_missing, set_github
+from lib.site import SiteError, build_site, choose_theme
 
 from .test_plugins import ROOT, make_book, make_cell, make_notebook, make_theme
 
@@ -282,7 +284,7 @@ def test_set_github_writes_one_place_and_keeps_the_rest(tmp_path):
         after = (tmp_path / "myst.yml").read_text().splitlines()
         changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
         assert [new for _, new in changed] == [f"  github: {name}"]
-        assert site.github(tmp_path) == name
+        assert github(tmp_path) == name
         assert f'REPOSITORY = "{name}"' in setup_cell(notebook)
         now = notebook.read_text(encoding="utf-8").splitlines()
         assert sum(a != b for a, b in zip(raw, now, strict=True)) == 1
@@ -302,7 +304,7 @@ def test_setup_cells_are_one_text_and_in_step_with_myst_yml():
     assert len(set(cells.values())) == 1, cells.keys()
     text = (ROOT / "myst.yml").read_text(encoding="utf-8")
     known = "\n  github: " in text
-    assert f'REPOSITORY = "{site.github(ROOT) if known else ""}"' in cells["run_all.ipynb"]
+    assert f'REPOSITORY = "{github(ROOT) if known else ""}"' in cells["run_all.ipynb"]
 
 
 @pytest.fixture
@@ -311,7 +313,7 @@ def colab(tmp_path, monkeypatch):
     remote = tmp_path / "remote"
     (remote / "lib").mkdir(parents=True)
     (remote / "lib" / "__init__.py").write_text("")
-    shutil.copy(ROOT / "lib" / "site.py", remote / "lib")
+    shutil.copy(ROOT / "lib" / "colab.py", remote / "lib")
     (remote / "requirements.txt").write_text("pytest==0.0.1  # there, at another version\n")
     git = functools.partial(subprocess.run, cwd=remote, check=True)
     git(["git", "init", "-q"])
@@ -340,7 +342,7 @@ def test_setup_cell_fetches_the_book_in_colab(colab):
     exec(cell, {})
     book = content / "seven-epochs"
     assert Path.cwd() == book and sys.path[0] == str(book)
-    assert sys.modules["lib.site"].__file__ == str(book / "lib" / "site.py")
+    assert sys.modules["lib.colab"].__file__ == str(book / "lib" / "colab.py")
     (book / "mine.txt").write_text("kept")
     exec(cell, {})  # again in the same kernel: nothing to do
     os.chdir(content)
@@ -400,7 +402,7 @@ def test_install_missing_asks_only_for_what_is_not_there(pip):
 
 
 def test_install_missing_leaves_out_what_colab_has_no_use_for(pip, monkeypatch):
-    monkeypatch.setattr(site.importlib.metadata, "distributions", lambda: [])
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda: [])
     (pip / "requirements.txt").write_text("jupyter==1\nmystmd==1\n")
     assert install_missing() == []
 
