@@ -30,15 +30,15 @@ class Context:
 
 
 def contexts(config: Config, titles: Titles) -> tuple[Context, Context]:
-    """Return the two contexts of the book: inside the first validation title, and between titles.
+    """Return the two contexts of the book: inside a validation title, and between titles.
 
-    The first ends at the word boundary nearest the tenth token of the baseline's tokenizer (the
-    last boundary of a shorter title). The second holds as many whole validation titles as fit the
-    baseline's block, so that a new title must start.
+    The first is the first validation title of more than one word, up to the word boundary nearest
+    its tenth token in the baseline's tokenizer (the last one of a shorter title). The second holds
+    as many whole validation titles as fit the baseline's block, so that a new title must start.
     """
     baseline = load_preset(config.preset)
     tokenizer = train_tokenizer(baseline, titles)
-    first = titles.val[0]
+    first = next((title for title in titles.val if " " in title), titles.val[0])
     ends = [i for i, character in enumerate(first) if character == " "] or [0]
     counts = [len(ids) for ids in tokenizer.encode([first[:end] for end in ends])]
     end = min(zip(counts, ends, strict=True), key=lambda pair: abs(pair[0] - 10))[1]

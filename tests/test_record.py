@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 
 from lib.config import load_preset
-from lib.data import load_titles
+from lib.data import Titles, load_titles
 from lib.predictions import contexts, predict, title_losses, word_losses
 from lib.record import check_record, load_model, loss_on, read_record, read_steps, write_json
+from lib.tokenizer import train_tokenizer
 
 
 def test_every_record_of_a_book_passes_its_own_check(smoke_book):
@@ -110,8 +111,22 @@ def test_contexts_are_the_same_text_for_every_step(smoke_book):
     assert texts[0] == texts[1] == texts[2]
     inside, between = texts[0]
     titles = load_titles(load_preset("smoke"), "synthetic")
-    assert titles.val[0].startswith(inside) and titles.val[0][len(inside)] == " "
+    assert any(t.startswith(inside) and t[len(inside)] == " " for t in titles.val[:5])
     assert between.endswith("<eos>") and between.startswith(titles.val[0])
+
+
+def test_a_context_inside_a_title_ends_at_the_word_nearest_the_tenth_token():
+    config = load_preset("smoke").change(num_titles=300, vocab_size=300)
+    titles = load_titles(config, "synthetic")
+    long = "one two three four five six seven eight nine ten eleven twelve thirteen"
+    for first in (long, "ab cd"):
+        changed = Titles(titles.train, ["Oneword", first, *titles.val], [], titles.stories)
+        tokenizer = train_tokenizer(load_preset("smoke"), changed)
+        words = first.split(" ")
+        starts = [" ".join(words[:n]) for n in range(1, len(words))]
+        nearest = min(starts, key=lambda start: abs(len(tokenizer.encode([start])[0]) - 10))
+        inside, _ = contexts(config, changed)
+        assert (inside.start, inside.start + inside.rest) == (nearest, first)
 
 
 def test_predictions_are_the_models_own(smoke_book):
