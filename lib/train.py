@@ -143,7 +143,14 @@ def train(
 
     trace = []  # (loss, gradient norm) of each step since the last evaluation, on the device
     start = time.perf_counter()
-    bar = tqdm(total=steps, initial=now["step"], unit="step", file=sys.stdout, mininterval=1.0)
+    bar = tqdm(
+        total=steps,
+        initial=now["step"],
+        unit="step",
+        file=sys.stdout,
+        mininterval=1.0,
+        disable=now["step"] == steps,
+    )
     for step in range(now["step"] + 1, steps + 1):
         model.train()
         x, y, now["position"] = next_batch(
