@@ -1,0 +1,223 @@
+"""A step under several seeds: how far its loss is from where another seed would have put it.
+
+- The seeds are 1337, 1338, …: a model's first weights and its dropout vary. The titles, their split
+  and the tokenizer do not.
+- Nor does the order of the data, where a step takes its batches in the order of the stream, as the
+  baseline does.
+- A difference between two steps is called real where it is more than two standard errors from 0.
+- No run of these is scored on the test titles.
+"""
+
+import contextlib
+import io
+import json
+import math
+import shutil
+import statistics
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import jsonschema
+
+from .config import PRESETS, STEPS, load_step
+from .data import Titles
+from .record import make_record, read_record, same_conditions, write_json
+from .train import train
+
+FIRST = 1337
+DIFFERENCES = "differences"  # the record that compares each step with the step before it
+
+_LIST = {"type": "array", "items": {"type": "number"}, "minItems": 2}
+_TYPES = {
+    "step": {"type": "string"},
+    "title": {"type": "string"},
+    "preset": {"enum": list(PRESETS)},
+    "stories": {"type": "object"},
+    "titles": {"type": "object"},
+    "created": {"type": "string"},
+    "seeds": {**_LIST, "items": {"type": "integer"}, "uniqueItems": True},
+    "full_coverage": _LIST,  # nats per character, as all that follows from it
+    "official": {**_LIST, "items": {"type": ["number", "null"]}},
+    "coverage": {"type": "number"},
+    "bits_per_byte": _LIST,
+    "test": {"type": "null"},
+    "mean": {"type": "number"},
+    "sd": {"type": "number", "minimum": 0},
+    "standard_error": {"type": "number", "minimum": 0},
+    "environment": {"type": "object"},
+}
+_DIFFERENCE = {
+    "before": {"type": "string"},
+    "difference": {"type": "number"},
+    "standard_error": {"type": "number", "minimum": 0},
+    "real": {"type": "boolean"},
+    "verdict": {"enum": ["real", "within two standard errors"]},
+}
+
+
+def _all_of(types):
+    required = {"required": list(types), "additionalProperties": False}
+    return {"type": "object", "properties": types, **required}
+
+
+SCHEMA = _all_of(_TYPES)
+DIFFERENCES_SCHEMA = {"type": "object", "additionalProperties": _all_of(_DIFFERENCE)}
+
+
+def train_seeds(
+    step: str, preset: str, titles: Titles, out: Path, count: int = 5, fresh: bool = False
+) -> dict:
+    """Train `step` under `count` seeds, a line for each; write and return its record of them.
+
+    Writes `out/results/seeds/<step>.json`, and `differences.json` beside it anew. A seed that was
+    trained before is taken from its checkpoint under `out/_build/seeds-<preset>/`, one that was
+    stopped continues; `fresh` removes them first. The losses are on the validation titles.
+
+    Raises ValueError for fewer than two seeds, for a step or preset that is not there, and for
+    checkpoints of another run.
+    """
+    if count < 2:
+        raise ValueError(f"{count} seeds have no spread; ask for at least 2.")
+    config = load_step(step, preset)
+    folder = Path(out) / "_build" / f"seeds-{preset}"
+    runs = []
+    for seed in range(FIRST, FIRST + count):
+        print(f"{step:<16} seed {seed}", end=" ", flush=True)
+        checkpoints = folder / f"{step}-{seed}"
+        if fresh and checkpoints.exists():
+            shutil.rmtree(checkpoints)
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            run = train(config.change(seed=seed), titles, folder=checkpoints)
+        runs.append(make_record(run, f"seeds/{step}-{seed}", str(seed)))
+        before_the_bar = " ".join(said.getvalue().split("\r")[0].split())
+        loss = f"{run.curve[-1]['full_coverage']:.4f} nats per character"
+        print(f"{loss}, {run.speed['seconds']:,.0f} s. {before_the_bar}".rstrip(), flush=True)
+    record = check_seeds(summary(step, _title(out, step), runs), step)
+    write_json(_path(out, step), record)
+    _write_differences(out)
+    return record
+
+
+def summary(step: str, title: str, runs: list[dict]) -> dict:
+    """Return the record of several seeds of a step from `runs`, the run record of each.
+
+    `mean`, `sd` (of the sample: n - 1) and `standard_error` (of the mean: sd / √n) are of
+    `full_coverage`, in nats per character.
+    """
+    losses = {
+        name: [run["losses"][name] for run in runs]
+        for name in ("full_coverage", "official", "bits_per_byte")
+    }
+    # Where no span of the official loss fits the validation titles, it is not a number.
+    losses["official"] = [None if math.isnan(loss) else loss for loss in losses["official"]]
+    sd = statistics.stdev(losses["full_coverage"])
+    return {
+        "step": step,
+        "title": title,
+        **{key: runs[0][key] for key in ("preset", "stories", "titles")},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seeds": [run["config"]["seed"] for run in runs],
+        **losses,
+        "coverage": runs[0]["losses"]["coverage"],
+        "test": None,
+        "mean": statistics.mean(losses["full_coverage"]),
+        "sd": sd,
+        "standard_error": sd / math.sqrt(len(runs)),
+        "environment": runs[-1]["environment"],
+    }
+
+
+def compare(before: dict, after: dict) -> dict:
+    """Return how much the mean loss of `after` differs from that of `before`, and how surely.
+
+    `difference` is after - before in nats per character, below 0 where the loss fell;
+    `standard_error` is √(se² + se²), the two being independent; it is `real` where it is more than
+    two of them from 0. Raises ValueError for records on another preset or other titles.
+    """
+    if not same_conditions([before, after]):
+        conditions = "; ".join(
+            f"{r['step']}: preset {r['preset']}, stories {r['stories']}, titles {r['titles']}"
+            for r in (before, after)
+        )
+        raise ValueError(f"These seeds do not compare ({conditions}). Run both again.")
+    difference = after["mean"] - before["mean"]
+    error = math.hypot(before["standard_error"], after["standard_error"])
+    return {"difference": difference, "standard_error": error, "real": abs(difference) > 2 * error}
+
+
+def read_seeds(out: str | Path, step: str) -> dict:
+    """Return the record of several seeds of `step` under `out`.
+
+    Raises FileNotFoundError where there is none, ValueError where it is damaged.
+    """
+    return check_seeds(_read(out, step), step)
+
+
+def read_differences(out: str | Path) -> dict:
+    """Return what `differences.json` under `out` says of each step, and of which `before` it.
+
+    Raises FileNotFoundError where there is none, ValueError where it is damaged.
+    """
+    return _check(_read(out, DIFFERENCES), DIFFERENCES_SCHEMA, DIFFERENCES)
+
+
+def check_seeds(record: dict, step: str) -> dict:
+    """Return `record` if it is as SCHEMA has it. Raises ValueError naming what is not."""
+    _check(record, SCHEMA, step)
+    for name in ("full_coverage", "official", "bits_per_byte"):
+        if len(record[name]) != len(record["seeds"]):
+            raise ValueError(
+                f"The record results/seeds/{step}.json is damaged: {name} has "
+                f"{len(record[name])} losses for {len(record['seeds'])} seeds."
+            )
+    return record
+
+
+def _check(record, schema, name):
+    try:
+        jsonschema.validate(record, schema)
+    except jsonschema.ValidationError as error:
+        where = ".".join(map(str, error.absolute_path)) or "it"
+        raise ValueError(
+            f"The record results/seeds/{name}.json is damaged: {where}: {error.message}."
+        ) from error
+    return record
+
+
+def _write_differences(out):
+    """Compare each step with the step before it, where both have seeds on the same titles."""
+    records = {step: read_seeds(out, step) for step in STEPS if _path(out, step).exists()}
+    differences = {}
+    for before, step in pairwise(STEPS):
+        pair = [records.get(before), records.get(step)]
+        if None in pair or not same_conditions(pair):
+            continue
+        found = compare(*pair)
+        verdict = "real" if found["real"] else "within two standard errors"
+        differences[step] = {"before": before, **found, "verdict": verdict}
+    write_json(_path(out, DIFFERENCES), _check(differences, DIFFERENCES_SCHEMA, DIFFERENCES))
+
+
+def _title(out, step):
+    """Return what people read for `step`: the title of its published record, if there is one."""
+    try:
+        return read_record(out, step)["title"]
+    except FileNotFoundError:
+        return step
+
+
+def _path(out, name):
+    return Path(out) / "results" / "seeds" / f"{name}.json"
+
+
+def _read(out, name):
+    path = _path(out, name)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There is no record results/seeds/{name}.json; run `python -m lib seeds` first."
+        )
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"The record results/seeds/{name}.json is damaged: {error}.") from error
