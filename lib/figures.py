@@ -427,114 +427,115 @@ def loss_by_batch(out, label: str, record: dict, sweep: list[dict]) -> Drawing:
     """
     data = pd.DataFrame(sweep)
     data["official / coverage"] = data["official"] / data["coverage"]
-    own = color(record["step"])
-    lines = {
-        "full_coverage": ("every token\nscored", {"color": own}),
-        "official / coverage": ("as printed,\n÷ coverage", {"color": GREY, "linewidth": 1}),
-        "official": ("as the challenge\nprints it", {"color": own, "linestyle": ":"}),
-    }
+    own, low = color(record["step"]), data.loc[data["official"].idxmin()]
+    full = data["full_coverage"].iloc[0]
 
     def plot(axes):
-        for column, (_, style) in lines.items():
-            axes.plot(data["batch"], data[column], **style)
-        ends = [
-            (data[c].iloc[-1], f"{name} {data[c].iloc[-1]:.3f}", style["color"])
-            for c, (name, style) in lines.items()
-        ]
+        axes.plot(data["batch"], data["full_coverage"], color=own)
+        axes.plot(data["batch"], data["official / coverage"], color=GREY, linewidth=1)
+        axes.plot(data["batch"], data["official"], ":", color=own)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda batch, _: f"{batch:g}")
-        batch = record["config"]["batch_size"]
+        axes.margins(y=0.3)
+        batch, offset = record["config"]["batch_size"], {"textcoords": "offset points"}
         axes.axvline(batch, color=FAINT, linewidth=1)
-        axes.annotate("its own", (batch, 1), (-4, -4), xycoords=("data", "axes fraction"),
-                      textcoords="offset points", ha="right", va="top", fontsize=10)  # fmt: skip
+        axes.annotate("the preset's own", (batch, 0), (-4, 4), ha="right", fontsize=10,
+                      xycoords=("data", "axes fraction"), **offset)  # fmt: skip
+        axes.annotate(f"as printed {low['official']:.3f}", (low["batch"], low["official"]), (0, -6),
+                      ha="center", va="top", color=own, fontsize=10, **offset)  # fmt: skip
+        axes.annotate("as printed ÷ coverage (thin)", (0, 1), (6, -20), va="top", fontsize=10,
+                      xycoords="axes fraction", **offset)  # fmt: skip
+        axes.annotate(f"every token scored {full:.3f}", (0, 1), (6, -4), va="top", color=own,
+                      fontsize=10, xycoords="axes fraction", **offset)  # fmt: skip
         axes.set(xlabel=f"batch of the evaluation (windows of {record['config']['block_size']} "
                  "tokens)", ylabel=LOSS, title=caption(record))  # fmt: skip
         axes.grid(axis="y")
-        _label_ends(axes, ends)
 
-    low = data.loc[data["official"].idxmin()]
     alt = (
         f"The loss of one model against the batch it is evaluated with, nats per character: as "
         f"the challenge prints it, down to {low['official']:.3f} at batch {low['batch']:.0f}; "
-        f"with every token scored, {data['full_coverage'].iloc[0]:.3f} at every batch."
+        f"with every token scored, {full:.3f} at every batch."
     )
     return draw(out, label, data, alt, plot)
 
 
-def points(out, label: str, rows: list[dict], *, xlabel: str, what: str, title="") -> Drawing:
+def points(out, label: str, rows: list[dict], *, xlabel: str, what: str, title="", low=None):
     """Draw a point for each of `rows`, `{name, value, color, ranked}`, the first on top, one scale.
 
-    One that is not ranked is hollow and says so. `what` opens the text for who cannot see it.
+    One that is not ranked is hollow and says so. The scale starts at `low`, or, without it, is a
+    tenth wide or more, so that a small difference looks small. `what` opens the text for who cannot
+    see it.
     """
     data = pd.DataFrame(rows)
 
     def plot(axes):
-        places = np.arange(len(data))
-        axes.hlines(places, data["value"].min(), data["value"], color=FAINT, linewidth=1)
+        start, end = data["value"].min(), data["value"].max()
+        room = max(0.05 - (end - start) / 2, 0.15 * (end - start))
+        axes.set_xlim(start - room if low is None else low, end + 2.5 * room)
+        axes.hlines(data.index, axes.get_xlim()[0], data["value"], color=FAINT, linewidth=1)
         faces = [own if r else "none" for own, r in zip(data["color"], data["ranked"], strict=True)]
-        axes.scatter(data["value"], places, s=60, c=faces, edgecolors=data["color"], zorder=3)
+        axes.scatter(data["value"], data.index, s=60, c=faces, edgecolors=data["color"], zorder=3)
         for place, row in enumerate(data.itertuples()):
-            text = f"{row.value:.3f}" + ("" if row.ranked else "\nnot ranked")
+            text = f"{row.value:.3f}" + ("" if row.ranked else " not ranked")
             axes.annotate(text, (row.value, place), (9, 0), textcoords="offset points",
                           va="center", fontsize=10, color=row.color)  # fmt: skip
-        axes.set_yticks(places, data["name"])
-        axes.invert_yaxis()
-        axes.margins(x=0.28, y=0.15)
+        _rows(axes, data["name"])
         axes.set(xlabel=xlabel, title=title)
-        axes.tick_params(axis="y", length=0)
-        axes.grid(axis="x")
 
     alt = f"{what}: " + ", ".join(
         f"{r['name']} {r['value']:.3f}" + ("" if r["ranked"] else " (not ranked)") for r in rows
     )
     named = data.drop(columns="color").rename(columns={"value": xlabel})
-    return draw(out, label, named, alt, plot, 1.2 + 0.4 * len(rows))
+    return draw(out, label, named, alt, plot, 1.1 + 0.36 * len(rows))
 
 
-def pairs(out, label: str, rows: list[dict], *, columns, what: str, title="", xlabel=LOSS):
+def pairs(out, label: str, rows: list[dict], *, columns, what: str, title=""):
     """Draw two losses of each of `rows`, `{name, color, first, second}`, joined by a line.
 
-    The first is hollow, the second filled; `columns` are their names. Where there is no second, the
-    row's `note` says why, and its `range`, if it has one, is a dashed line.
+    The first is hollow, the second filled; `columns` are their names. Where one is None, the row's
+    `note` may say why, and a dashed line show its `range`.
     """
 
     def plot(axes):
         for place, row in enumerate(rows):
-            own, ends = row["color"], [v for v in (row["first"], row["second"]) if v is not None]
+            own = row["color"]
+            ends = sorted(v for v in (row["first"], row["second"]) if v is not None)
             axes.plot(ends, [place] * len(ends), color=own, linewidth=1)
-            if row["first"] is not None:
-                axes.plot(row["first"], place, "o", color=own, markerfacecolor="none")
-            if row["second"] is not None:
-                axes.plot(row["second"], place, "o", color=own)
-                text = f"{row['second']:.3f}"
-            else:
-                text = row["note"]
-            if row.get("range"):
-                axes.plot(row["range"], [place] * 2, "--", color=own, linewidth=1)
-                ends = [*ends, *row["range"]]
-            axes.annotate(text, (max(ends), place), (8, 0), textcoords="offset points",
-                          va="center", fontsize=10, color=own)  # fmt: skip
-        axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
-        axes.invert_yaxis()
-        axes.margins(x=0.2, y=0.08)
-        axes.set(xlabel=xlabel, title=f"○ {columns[0]}   ● {columns[1]}\n{title}".strip())
-        axes.tick_params(axis="y", length=0)
-        axes.grid(axis="x")
+            for value, face in ((row["first"], "none"), (row["second"], own)):
+                if value is not None:
+                    axes.plot(value, place, "o", color=own, markerfacecolor=face, zorder=3)
+            axes.plot(row.get("range", ()), [place] * len(row.get("range", ())), "--", color=own,
+                      linewidth=1)  # fmt: skip
+            right = row.get("note") or f"{ends[-1]:.3f}"
+            for value, text, side in (
+                (ends[0], f"{ends[0]:.3f}" if len(ends) == 2 or "note" in row else "", -1),
+                (max([*ends, *row.get("range", ())]), right, 1),
+            ):
+                axes.annotate(text, (value, place), (8 * side, 0), textcoords="offset points",
+                              ha="right" if side < 0 else "left", va="center", fontsize=10,
+                              color=own)  # fmt: skip
+        _rows(axes, [row["name"] for row in rows])
+        axes.margins(x=0.22)
+        axes.set(xlabel=LOSS, title=f"○ {columns[0]}   ● {columns[1]}\n{title}")
 
-    parts = [
-        f"{r['name']} {_plain(r['first'])} and {_plain(r['second'])}"
-        if r["second"] is not None
-        else f"{r['name']} {_plain(r['first'])} ({r['note']})"
-        for r in rows
-    ]
-    alt = f"{what}, {columns[0]} and {columns[1]}: {'; '.join(parts)}."
+    alt = f"{what}, {columns[0]} and {columns[1]}: " + "; ".join(
+        f"{r['name']} {_plain(r['first'])} and {r.get('note') or _plain(r['second'])}" for r in rows
+    )
     data = [[r["name"], r["first"], r["second"], r.get("note", "")] for r in rows]
     data = pd.DataFrame(data, columns=["name", *columns, "note"])
-    return draw(out, label, data, alt, plot, 1.4 + 0.36 * len(rows))
+    return draw(out, label, data, alt, plot, 1.3 + 0.36 * len(rows))
+
+
+def _rows(axes, names):
+    """Name the rows of a figure, the first on top."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
 
 
 def arms(out, label: str, records: list[dict]) -> Drawing:
-    """Draw the full-coverage loss of each record; one that is not lossless is marked as unranked."""
+    """Draw the full-coverage loss of each record; one that is not lossless is marked not ranked."""
     rows = [
         {
             "name": record["title"],
