@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 LIB := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m lib
 
 PRESET ?= full
-FLAGS = $(if $(STORIES),--stories "$(STORIES)") $(if $(STEP),--step $(STEP))
+FRESH_FLAG = $(if $(FRESH),--fresh)
+FLAGS = $(if $(STORIES),--stories "$(STORIES)") $(addprefix --step ,$(STEP)) $(FRESH_FLAG)
 SITE = $(if $(THEME),--theme $(THEME))
 
-.PHONY: help setup book test run publish site serve github lint clean
+.PHONY: help setup book test run publish seeds site serve github lint clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,16 +27,20 @@ $(VENV)/dev: $(VENV)/book requirements-dev.txt
 	@touch $@
 
 book: setup ## execute every notebook on the smoke preset into _build/book, render the site there
-	$(LIB) book
+	$(LIB) book $(FRESH_FLAG)
 
 test: $(VENV)/dev ## run every test
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 
-run: setup ## PRESET=small STORIES=path [STEP=02_adamw]: execute on another preset and other stories
+run: setup ## PRESET=small STORIES=path [STEP=02_adamw] [FRESH=1]: execute on another preset and other stories
 	$(LIB) run --preset $(PRESET) $(FLAGS)
 
 publish: setup ## the same, in place: rewrites notebooks/, figures/ and results/
 	$(LIB) publish --preset $(PRESET) $(FLAGS)
+
+seeds: PRESET = tiny
+seeds: setup ## STEP=02_adamw SEEDS=5 PRESET=tiny STORIES=path: train a step (or all) under several seeds
+	$(LIB) seeds --preset $(PRESET) --seeds $(or $(SEEDS),5) $(FLAGS)
 
 site: setup ## render the published book without executing anything (THEME=book or plain forces one)
 	$(LIB) site $(SITE)

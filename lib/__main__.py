@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 from . import book, colab, site
-from .config import PRESETS
+from .config import PRESETS, STEPS
 
 STORIES = """'hub', or the path of a parquet, csv or txt file (default: the variable HN_STORIES,
 else the hub; smoke makes its own)"""
+FRESH = "start over: forget what was finished, and remove the checkpoints"
 THEME = "the official book-theme, the plain one, or whichever can be had (default: %(default)s)"
 
 
@@ -17,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
-    except (ValueError, OSError, book.BookError, site.SiteError) as error:
+    except (ValueError, FloatingPointError, OSError, book.BookError, site.SiteError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -50,6 +51,19 @@ def _parser():
         if name != "publish":
             sub.add_argument("--out", type=Path, help="the folder (default: _build/<preset>, "
                              "or _build/book)")  # fmt: skip
+        sub.add_argument("--fresh", action="store_true", help=FRESH)
+
+    sub = command("seeds", _seeds, "train steps under several seeds, and say how much they differ")
+    sub.add_argument("--step", action="append", choices=STEPS, metavar="STEP", dest="steps",
+                     help="for example 02_adamw; may be given again (default: all)")  # fmt: skip
+    sub.add_argument("--seeds", type=int, default=5, metavar="N",
+                     help="how many: 1337, 1338, … (default: %(default)s)")  # fmt: skip
+    sub.add_argument("--preset", default="tiny",
+                     help=f"one of {', '.join(PRESETS)} (default: %(default)s)")  # fmt: skip
+    sub.add_argument("--stories", help=STORIES)
+    sub.add_argument("--out", type=Path, default=book.ROOT,
+                     help="where results/seeds/ is written (default: the book itself)")  # fmt: skip
+    sub.add_argument("--fresh", action="store_true", help="train again what was trained before")
 
     for name, function, help_ in (
         ("site", _site, "render the published book, executing nothing"),
@@ -68,17 +82,25 @@ def _parser():
 
 def _run(options):
     out = options.out or book.ROOT / "_build" / options.preset
-    book.run(options.preset, options.stories, out, options.step)
+    book.run(options.preset, options.stories, out, options.step, options.fresh)
 
 
 def _book(options):
     out = options.out or book.ROOT / "_build" / "book"
-    book.run(options.preset, options.stories, out)
+    book.run(options.preset, options.stories, out, fresh=options.fresh)
     print(f"The book: {site.build_site(out)}/index.html")
 
 
 def _publish(options):
-    book.publish(options.preset, options.stories, options.step)
+    book.publish(options.preset, options.stories, options.step, options.fresh)
+
+
+def _seeds(options):
+    from . import seeds  # needs PyTorch, which no other command loads
+
+    _, titles = book.resolve_stories(options.preset, options.stories)
+    for step in options.steps or STEPS:
+        seeds.train_seeds(step, options.preset, titles, options.out, options.seeds, options.fresh)
 
 
 def _site(options):

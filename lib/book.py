@@ -3,9 +3,14 @@
 - The folder becomes a complete book: executed notebooks, figures, records, and the pages beside
   them, so that the site can be rendered from it.
 - A notebook is left as its author would commit it: without papermill's injected cell and metadata.
+- A notebook that finished there before is not executed again while its code, its parameters, `lib`,
+  the stories and what the notebooks before it left are the same. Its prose may change: the new
+  prose is put around the outputs.
 - `publish` copies a finished run over the book's own notebooks, figures and records.
 """
 
+import hashlib
+import json
 import os
 import shutil
 import time
@@ -14,13 +19,17 @@ from pathlib import Path
 import nbformat
 import papermill
 import yaml
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from .config import load_preset
-from .data import load_titles
+from .data import Titles, load_titles
 
-ROOT = Path(__file__).parent.parent
-PAGES = ("*.md", "*.csv", "myst.yml", "plugins", "theme")  # what a book is beside its notebooks
+LIB = Path(__file__).parent
+ROOT = LIB.parent
+TABLES = ("*.csv", "results/seeds/*.json", "results/bench.json")  # which no notebook writes
+PAGES = ("*.md", "myst.yml", "plugins", "theme", *TABLES)  # what a book is beside its notebooks
+FINISHED = ".finished"  # a file for each notebook that finished: of what, and what it left
 
 
 class BookError(RuntimeError):
@@ -39,8 +48,8 @@ def notebooks(root: Path = ROOT) -> list[str]:
     return [Path(file).stem for file in files(contents) if file.endswith(".ipynb")]
 
 
-def resolve_stories(preset_name: str, stories: str | None) -> str:
-    """Return where the stories come from: as asked, else HN_STORIES, else the preset's own.
+def resolve_stories(preset_name: str, stories: str | None) -> tuple[str, Titles]:
+    """Return where the stories come from (as asked, else HN_STORIES, else the preset's own), read.
 
     The preset's own are made headlines for `smoke` and the hub for the others. A path is made
     absolute. Raises what `load_titles` raises where they cannot be used.
@@ -50,12 +59,20 @@ def resolve_stories(preset_name: str, stories: str | None) -> str:
         stories = own if preset_name == "smoke" else os.environ.get("HN_STORIES") or own
     if stories not in ("hub", "synthetic"):
         stories = str(Path(stories).expanduser().resolve())
-    load_titles(load_preset(preset_name), stories)
-    return stories
+    return stories, load_titles(load_preset(preset_name), stories)
 
 
-def run(preset_name: str, stories: str | None, out: Path, step: str | None = None) -> None:
-    """Execute the book's notebooks, or the one called `step`, into `out`.
+def run(
+    preset_name: str,
+    stories: str | None,
+    out: Path,
+    step: str | None = None,
+    fresh: bool = False,
+) -> None:
+    """Execute the book's notebooks, or the one called `step`, into `out`: a line for each.
+
+    What finished there before is left as it is, and a run that was stopped continues; `fresh`
+    removes its checkpoints and forgets what was finished.
 
     Raises ValueError for an unknown preset or step and for stories that cannot be used, BookError
     where a cell fails; the failed notebook is kept, with its output.
@@ -63,48 +80,81 @@ def run(preset_name: str, stories: str | None, out: Path, step: str | None = Non
     names = notebooks()
     if step is not None and step not in names:
         raise ValueError(f"There is no step {step!r}; choose one of {', '.join(names)}.")
-    stories = resolve_stories(preset_name, stories)
+    stories, titles = resolve_stories(preset_name, stories)
     out = out.resolve()
+    for folder in (out / FINISHED, out / "runs"):
+        if fresh and folder.exists():
+            shutil.rmtree(folder)
     _copy_pages(out)
+    parameters = {"preset": preset_name, "stories": stories, "out": str(out)}
     for name in names if step is None else [step]:
-        _execute(name, out, {"preset": preset_name, "stories": stories, "out": str(out)})
+        before = [_read(_finished(out, earlier)) for earlier in names[: names.index(name)]]
+        _update(name, out, parameters, [titles.stories, _inputs(), before])
 
 
-def publish(preset_name: str, stories: str | None, step: str | None = None) -> None:
+def publish(
+    preset_name: str, stories: str | None, step: str | None = None, fresh: bool = False
+) -> None:
     """Execute the notebooks as `run` does, then put them, figures and records in the book itself.
 
     Nothing of the book is touched before all have succeeded.
     """
     out = ROOT / "_build" / f"publish-{preset_name}"
-    run(preset_name, stories, out, step)
+    run(preset_name, stories, out, step, fresh)
     for name in notebooks() if step is None else [step]:
         shutil.copy(out / "notebooks" / f"{name}.ipynb", ROOT / "notebooks")
-    for pattern in ("figures/*.svg", "figures/*.csv", "results/**/*.json"):
-        for file in out.glob(pattern):
-            target = ROOT / file.relative_to(out)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, target)
+        for file in _read(_finished(out, name))["files"]:
+            if file.endswith((".svg", ".csv", ".json")):  # weights are not published
+                target = ROOT / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(out / file, target)
 
 
 def _copy_pages(out):
-    for pattern in PAGES:
-        for source in ROOT.glob(pattern):
-            target = out / source.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if source.is_dir():
-                shutil.copytree(source, target, dirs_exist_ok=True)
-            else:
-                shutil.copy(source, target)
+    for source in (path for pattern in PAGES for path in ROOT.glob(pattern)):
+        target = out / source.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        else:
+            shutil.copy(source, target)
 
 
-def _execute(name, out, parameters):
-    source, target = ROOT / "notebooks" / f"{name}.ipynb", out / "notebooks" / f"{name}.ipynb"
-    target.parent.mkdir(parents=True, exist_ok=True)
+def _update(name, out, parameters, given):
+    """Execute a notebook, or find it unchanged; leave its source as it is now with the outputs."""
+    target, finished = out / "notebooks" / f"{name}.ipynb", _finished(out, name)
+    target.parent.mkdir(parents=True, exist_ok=True)  # papermill writes into it
     print(f"{name:<16}", end=" ", flush=True)
     start = time.perf_counter()
+    source = ROOT / "notebooks" / target.name
+    notebook = nbformat.read(source, as_version=4)
+    fingerprint = _digest([[c.source for c in _code(notebook)], parameters, given])
+    if _is_finished(finished, fingerprint, target, out):
+        _take_outputs(notebook, nbformat.read(target, as_version=4))
+        _write(target, nbformat.writes(notebook))
+        print("unchanged", flush=True)
+        return
+    finished.unlink(missing_ok=True)
+    there = _files(out)
+    _take_outputs(notebook, _execute(name, source, target, parameters))
+    _write(target, nbformat.writes(notebook))
+    left = [path for path, when in _files(out).items() if there.get(path) != when]
+    files = {path.relative_to(out).as_posix(): _digest(path) for path in left}
+    outputs = _digest([c.outputs for c in _code(notebook)])
+    saved = {"fingerprint": fingerprint, "outputs": outputs, "files": files}
+    _write(finished, json.dumps(saved, indent=1))
+    print(f"{time.perf_counter() - start:7.1f} s", flush=True)
+
+
+def _execute(name, source, target, parameters):
     try:
-        papermill.execute_notebook(
-            str(source), str(target), parameters, cwd=str(ROOT), progress_bar=False
+        return papermill.execute_notebook(
+            str(source),
+            str(target),
+            parameters,
+            cwd=str(ROOT),
+            progress_bar=False,
+            extra_arguments=["--log-level=ERROR"],  # a kernel warns that its TCP is in plain text
         )
     except PapermillExecutionError as error:
         print("failed", flush=True)
@@ -112,35 +162,83 @@ def _execute(name, out, parameters):
             f"Cell {error.exec_count} of {name} failed: {error.ename}: {error.evalue}\n"
             f"The notebook with its output is {os.path.relpath(target)}."
         ) from error
-    _clean(target)
-    print(f"{time.perf_counter() - start:7.1f} s", flush=True)
+    except DeadKernelError as error:
+        print("failed", flush=True)
+        raise BookError(
+            f"The process that ran {name} was killed, most likely for want of memory. Take a "
+            "smaller preset, or free some memory: the same command continues where it stopped."
+        ) from error
 
 
-def _clean(path):
-    """Take out of an executed notebook what its author would not commit."""
-    notebook = nbformat.read(path, as_version=4)
-    notebook.metadata.pop("papermill", None)
-    notebook.metadata.pop("widgets", None)
-    notebook.cells = [c for c in notebook.cells if "injected-parameters" not in _tags(c)]
-    count = 0
-    for cell in notebook.cells:
-        for key in ("papermill", "execution"):
-            cell.metadata.pop(key, None)
-        if not _tags(cell):
-            cell.metadata.pop("tags", None)
-        if cell.cell_type == "code":
-            count += 1
-            cell.execution_count = count
-            for output in cell.outputs:
-                if "execution_count" in output:
-                    output.execution_count = count
-                if output.output_type == "stream":
-                    output.text = _overwritten(output.text)
-    nbformat.write(notebook, path)
+def _inputs():
+    """Return the digests of what every notebook may depend on beside the other notebooks."""
+    paths = [*LIB.glob("*.py"), *(path for pattern in TABLES for path in ROOT.glob(pattern))]
+    return sorted([path.name, _digest(path)] for path in paths)
 
 
-def _tags(cell):
-    return cell.metadata.get("tags", [])
+def _finished(out, name):
+    return out / FINISHED / f"{name}.json"
+
+
+def _is_finished(finished, fingerprint, target, out):
+    """Return whether the notebook finished with this fingerprint, and all it left is there."""
+    saved = _read(finished)
+    try:
+        return (
+            saved is not None
+            and saved["fingerprint"] == fingerprint
+            and saved["outputs"]
+            == _digest([c.outputs for c in _code(nbformat.read(target, as_version=4))])
+            and all(_digest(out / file) == digest for file, digest in saved["files"].items())
+        )
+    except (OSError, ValueError):  # not there, or damaged
+        return False
+
+
+def _files(out):
+    """Return when each figure and record under `out` was written."""
+    paths = (path for folder in ("figures", "results") for path in (out / folder).rglob("*"))
+    return {path: path.stat().st_mtime_ns for path in sorted(paths) if path.is_file()}
+
+
+def _digest(what):
+    if isinstance(what, Path):
+        with what.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not there, or damaged
+        return None
+
+
+def _code(notebook):
+    """Return the code cells of a notebook, without the one that papermill puts in."""
+    tagged = ((c, c.metadata.get("tags", [])) for c in notebook.cells if c.cell_type == "code")
+    return [cell for cell, tags in tagged if "injected-parameters" not in tags]
+
+
+def _take_outputs(notebook, executed):
+    """Give the cells of `notebook` the outputs that the same cells have in `executed`."""
+    pairs = zip(_code(notebook), _code(executed), strict=True)
+    for count, (cell, done) in enumerate(pairs, 1):
+        cell.outputs, cell.execution_count = done.outputs, count
+        for output in cell.outputs:
+            if "execution_count" in output:
+                output.execution_count = count
+            if output.output_type == "stream":
+                output.text = _overwritten(output.text)
+
+
+def _write(path, text):
+    """Write `text` to `path` whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text + "\n", encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def _overwritten(text):

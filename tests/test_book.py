@@ -1,8 +1,15 @@
 """The command line and the book run: what it leaves, and what it says when something is wrong."""
 
+import contextlib
+import io
+import json
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import nbformat
 import pytest
@@ -55,6 +62,8 @@ def test_a_run_leaves_a_whole_book(smoke_book):
         (["run", "--preset", "smoke", "--step", "09_magic"], "There is no step '09_magic'"),
         (["run", "--preset", "small", "--stories", "nowhere.csv"], "nowhere.csv"),
         (["run", "--preset", "small", "--stories", "synthetic"], "smoke"),
+        (["seeds", "--preset", "tiny", "--stories", "nowhere.csv"], "nowhere.csv"),
+        (["seeds", "--preset", "smoke", "--seeds", "1"], "at least 2"),
         (["github", "not a slug"], "owner/name"),
     ],
 )
@@ -67,41 +76,55 @@ def test_bad_input_gets_a_plain_error(arguments, said, capsys):
 def test_the_command_line_has_help():
     run = lib("--help")
     assert run.returncode == 0
-    for command in ("book", "run", "publish", "site", "serve", "github"):
+    for command in ("book", "run", "publish", "seeds", "site", "serve", "github"):
         assert command in run.stdout
 
 
 def test_stories_come_from_the_option_then_the_variable_then_the_preset(tmp_path, monkeypatch):
-    seen = []
-    monkeypatch.setattr(book, "load_titles", lambda config, stories: seen.append(stories))
+    monkeypatch.setattr(book, "load_titles", lambda config, stories: (config.preset, stories))
+
+    def resolved(*arguments):
+        stories, read = book.resolve_stories(*arguments)
+        assert read == (arguments[0], stories)
+        return stories
+
     monkeypatch.setenv("HN_STORIES", str(tmp_path / "mine.csv"))
-    assert book.resolve_stories("small", None) == str(tmp_path / "mine.csv")
-    assert book.resolve_stories("small", str(tmp_path / "yours.csv")) == str(tmp_path / "yours.csv")
-    assert book.resolve_stories("small", "hub") == "hub"
-    assert book.resolve_stories("smoke", None) == "synthetic"
+    assert resolved("small", None) == str(tmp_path / "mine.csv")
+    assert resolved("small", str(tmp_path / "yours.csv")) == str(tmp_path / "yours.csv")
+    assert resolved("small", "hub") == "hub"
+    assert resolved("smoke", None) == "synthetic"
     monkeypatch.delenv("HN_STORIES")
-    assert book.resolve_stories("full", None) == "hub"
-    assert len(seen) == 5
+    assert resolved("full", None) == "hub"
 
 
 @pytest.fixture
 def tiny_book(tmp_path, monkeypatch):
     """A book of two notebooks, the second of which fails in its third cell."""
-    root = tmp_path / "root"
+    good = [cell("import sys\nsys.stdout.write('one\\rtwo\\n')")]
+    bad = [cell("print('before')"), cell("1 / 0"), cell("print('after')")]
+    return make_book(tmp_path / "root", monkeypatch, {"01_good": good, "02_bad": bad})
+
+
+cell, prose = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
+
+
+def make_book(root, monkeypatch, notebooks):
+    """A book in `root` of these notebooks, each of which begins with a parameters cell."""
     (root / "notebooks").mkdir(parents=True)
+    files = "".join(f"        - file: notebooks/{name}.ipynb\n" for name in notebooks)
     (root / "myst.yml").write_text(
-        "project:\n  toc:\n    - title: Steps\n      children:\n"
-        "        - file: notebooks/01_good.ipynb\n        - file: notebooks/02_bad.ipynb\n"
+        f"project:\n  toc:\n    - title: Steps\n      children:\n{files}"
     )
-    cell = nbformat.v4.new_code_cell
-    parameters = cell(
-        'preset = "full"\nstories = "hub"\nout = ""', metadata={"tags": ["parameters"]}
-    )
-    good = [parameters, cell("import sys\nsys.stdout.write('one\\rtwo\\n')")]
-    bad = [parameters, cell("print('before')"), cell("1 / 0"), cell("print('after')")]
-    for name, cells in (("01_good", good), ("02_bad", bad)):
-        notebook = nbformat.v4.new_notebook(cells=cells)
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    for name, cells in notebooks.items():
+        parameters = cell(
+            'preset = "full"\nstories = "hub"\nout = ""', metadata={"tags": ["parameters"]}
+        )
+        notebook = nbformat.v4.new_notebook(cells=[parameters, *cells])
+        notebook.metadata["kernelspec"] = {
+            "name": "python3",
+            "display_name": "Python 3",
+            "language": "python",
+        }
         nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
     monkeypatch.setattr(book, "ROOT", root)
     monkeypatch.setattr(book.notebooks, "__defaults__", (root,))
@@ -126,3 +149,250 @@ def test_a_publication_that_fails_leaves_the_book_as_it_was(tiny_book):
     with pytest.raises(book.BookError):
         book.publish("smoke", None)
     assert {p: p.read_bytes() for p in tiny_book.glob("notebooks/*")} == before
+
+
+def test_a_killed_kernel_gets_a_plain_error(tmp_path, monkeypatch):
+    cells = [cell("import os\nos.kill(os.getpid(), 9)")]
+    make_book(tmp_path / "root", monkeypatch, {"01_killed": cells})
+    with pytest.raises(book.BookError, match=r"01_killed was killed.* the same command continues"):
+        book.run("smoke", None, tmp_path / "out")
+
+
+FIRST = """import json, time
+from pathlib import Path
+record = Path(out, "results", "01_first.json")
+record.parent.mkdir(parents=True, exist_ok=True)
+record.write_text(json.dumps({"preset": preset, "at": time.time_ns()}))
+run = Path(out, "runs", "first.txt")
+run.parent.mkdir(parents=True, exist_ok=True)
+run.write_text("trained")
+print("first")"""
+SECOND = """import json
+from pathlib import Path
+at = json.loads(Path(out, "results", "01_first.json").read_text())["at"]
+figure = Path(out, "figures", "second.svg")
+figure.parent.mkdir(parents=True, exist_ok=True)
+figure.write_text(f"<svg>{at}</svg>")
+print("second")"""
+
+
+@pytest.fixture
+def steps(tmp_path, monkeypatch):
+    """A book of two notebooks, the second of which reads the record of the first.
+
+    Papermill is replaced by one that runs the cells in this process: returns a function that runs
+    the book and says which notebooks were executed.
+    """
+    cells = {"01_first": [prose("# First"), cell(FIRST)], "02_second": [cell(SECOND)]}
+    root = make_book(tmp_path / "root", monkeypatch, cells)
+    (root / "peers.csv").write_text("key,source\n")
+    lib = tmp_path / "lib"
+    shutil.copytree(book.LIB, lib, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(book, "LIB", lib)
+    executed = []
+
+    def execute_notebook(source, target, parameters, **options):
+        notebook, names = nbformat.read(source, as_version=4), {}
+        nbformat.write(notebook, target)
+        executed.append(notebook)
+        injected = cell(repr(parameters), metadata={"tags": ["injected-parameters"]})
+        notebook.cells.insert(1, injected)
+        for c in notebook.cells:
+            if c.cell_type == "code":
+                with contextlib.redirect_stdout(io.StringIO()) as said:
+                    exec(c.source, names)
+                names |= parameters
+                c.outputs = [nbformat.v4.new_output("stream", name="stdout", text=said.getvalue())]
+                c.metadata.papermill = {"status": "completed"}
+        nbformat.write(notebook, target)
+        return notebook
+
+    monkeypatch.setattr(book.papermill, "execute_notebook", execute_notebook)
+
+    def run(preset="smoke", out=tmp_path / "out", **options):
+        executed.clear()
+        book.run(preset, None, out, **options)
+        return ["02_second" if "second" in nbformat.writes(n) else "01_first" for n in executed]
+
+    run.root, run.lib, run.out = root, lib, tmp_path / "out"
+    return run
+
+
+BOTH = ["01_first", "02_second"]
+
+
+def edit(path, old, new):
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def output(steps, name):
+    return nbformat.read(steps.out / "notebooks" / f"{name}.ipynb", as_version=4)
+
+
+def test_what_is_unchanged_is_not_executed_again(steps, capsys):
+    assert steps() == BOTH
+    first = capsys.readouterr().out
+    assert re.fullmatch(r"01_first +[\d.]+ s\n02_second +[\d.]+ s\n", first)
+    before = {path: path.read_bytes() for path in steps.out.rglob("*") if path.is_file()}
+    assert steps() == []
+    assert re.fullmatch(r"01_first +unchanged\n02_second +unchanged\n", capsys.readouterr().out)
+    assert before == {path: path.read_bytes() for path in steps.out.rglob("*") if path.is_file()}
+    assert "injected" not in nbformat.writes(output(steps, "01_first"))
+    assert "papermill" not in nbformat.writes(output(steps, "01_first"))
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "executed"),
+    [
+        ("root/notebooks/01_first.ipynb", "trained", "trained well", BOTH),
+        ("root/notebooks/02_second.ipynb", "</svg>", "!</svg>", BOTH[1:]),
+        ("root/peers.csv", "key", "name", BOTH),
+        ("lib/model.py", "GELU", "ReLU", BOTH),
+        ("out/results/01_first.json", "smoke", "small", BOTH),
+        ("out/figures/second.svg", "</svg>", "</svg", BOTH[1:]),
+        ("out/notebooks/02_second.ipynb", "stdout", "stderr", BOTH[1:]),
+        ("out/.finished/02_second.json", "{", "", BOTH[1:]),
+    ],
+)
+def test_what_changed_is_executed_again_and_what_follows_it(
+    steps, tmp_path, path, old, new, executed
+):
+    steps()
+    edit(tmp_path / path, old, new)
+    assert steps() == executed
+    assert steps() == []
+
+
+@pytest.mark.parametrize(
+    ("lost", "executed"),
+    [
+        ("results/01_first.json", BOTH),
+        ("figures/second.svg", BOTH[1:]),
+        ("notebooks/02_second.ipynb", BOTH[1:]),
+    ],
+)
+def test_what_is_lost_is_made_again(steps, lost, executed):
+    steps()
+    (steps.out / lost).unlink()
+    assert steps() == executed
+    assert (steps.out / lost).exists()
+
+
+def test_other_parameters_and_other_stories_are_executed_again(steps, monkeypatch, tmp_path):
+    steps()
+    assert steps(out=tmp_path / "another") == BOTH
+    load = book.load_titles
+
+    def load_others(config, stories):
+        titles = load(config, stories)
+        titles.stories["sha256"] = "0" * 64
+        return titles
+
+    with monkeypatch.context() as patch:
+        patch.setattr(book, "load_titles", load_others)
+        assert steps() == BOTH
+        assert steps() == []
+    assert steps() == BOTH
+    smoke = book.load_preset("smoke")
+    monkeypatch.setattr(book, "load_titles", lambda config, stories: load(smoke, "synthetic"))
+    assert steps("small") == BOTH
+
+
+def test_new_prose_lands_without_an_execution(steps):
+    steps()
+    edit(steps.root / "notebooks" / "01_first.ipynb", "# First", "# First of all")
+    assert steps() == []
+    heading, code = output(steps, "01_first").cells[1:]
+    assert heading.source == "# First of all"
+    assert code.outputs[0].text == "first\n" and code.execution_count == 2
+
+
+def test_a_step_executed_alone_does_not_hide_what_it_read(steps):
+    steps()
+    edit(steps.root / "notebooks" / "01_first.ipynb", "trained", "trained well")
+    assert steps(step="02_second") == []  # the first has not run again yet
+    assert steps() == BOTH
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, book.BookError])
+def test_a_run_that_failed_is_not_finished(steps, error, monkeypatch):
+    steps()
+    second = steps.root / "notebooks" / "02_second.ipynb"
+    good = second.read_text()
+    edit(second, "import json", "raise StopHere")
+    monkeypatch.setattr("builtins.StopHere", error, raising=False)
+    with pytest.raises(error):
+        steps()
+    second.write_text(good)
+    assert steps() == BOTH[1:]
+
+
+def test_fresh_starts_over(steps):
+    steps()
+    stale = steps.out / "runs" / "01_first" / "step-00000001.pt"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("a checkpoint")
+    assert steps() == [] and stale.exists()
+    assert steps(fresh=True) == BOTH and not stale.exists()
+    assert (steps.out / "runs" / "first.txt").exists()
+
+
+def test_a_publication_copies_what_its_notebooks_left_and_nothing_else(steps):
+    seeds = steps.root / "results" / "seeds" / "01_first.json"
+    seeds.parent.mkdir(parents=True)
+    seeds.write_text("{}")
+    book.publish("smoke", None)
+    out = steps.root / "_build" / "publish-smoke"
+    assert (out / "results" / "seeds" / "01_first.json").exists()  # for pages that read it
+    (out / "results" / "seeds" / "01_first.json").write_text("old")
+    (out / "results" / "stale.json").write_text("{}")
+    seeds.write_text('{"new": 1}')
+    book.publish("smoke", None)
+    assert seeds.read_text() == '{"new": 1}'
+    assert not (steps.root / "results" / "stale.json").exists()
+    record = json.loads((steps.root / "results" / "01_first.json").read_text())
+    figure = (steps.root / "figures" / "second.svg").read_text()
+    assert figure == f"<svg>{record['at']}</svg>"
+    published = nbformat.read(steps.root / "notebooks" / "01_first.ipynb", as_version=4)
+    assert published.cells[-1].outputs[0].text == "first\n"
+
+
+RUN = """import sys
+from pathlib import Path
+from lib import book
+book.ROOT = Path(sys.argv[1])
+book.notebooks.__defaults__ = (book.ROOT,)
+book.run("smoke", None, Path(sys.argv[2]))
+"""
+SLOW = """import time
+from pathlib import Path
+print("whole")
+if not Path(out, "was here").exists():
+    Path(out, "was here").touch()
+    time.sleep(60)"""
+
+
+def test_a_run_that_was_killed_continues_where_it_was(tmp_path, monkeypatch):
+    """With papermill and kernels of its own, killed while it executes the second notebook."""
+    out = tmp_path / "out"
+    cells = {"01_first": [cell(FIRST)], "02_slow": [cell(SLOW)]}
+    root = make_book(tmp_path / "root", monkeypatch, cells)
+    command = [sys.executable, "-c", RUN, str(root), str(out)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (out / "was here").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert [path.stem for path in (out / ".finished").iterdir()] == ["01_first"]
+    record = (out / "results" / "01_first.json").read_text()
+
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0 and again.stderr == ""  # no kernel or papermill has its say
+    assert re.fullmatch(r"01_first +unchanged\n02_slow +[\d.]+ s\n", again.stdout)
+    assert (out / "results" / "01_first.json").read_text() == record
+    slow = nbformat.read(out / "notebooks" / "02_slow.ipynb", as_version=4)
+    assert slow.cells[-1].outputs[0].text == "whole\n"
