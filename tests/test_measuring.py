@@ -58,7 +58,7 @@ def test_bits_per_byte_of_texts_whose_cost_is_known():
     """Hexadecimal digits at random hold four bits each, and no compressor can do with fewer."""
     generator = random.Random(5)
     first, then = ([f"{generator.getrandbits(512):0128x}" for _ in range(300)] for _ in range(2))
-    compressors = (xz, lambda data: ppmd(data, 4))
+    compressors = (xz, lambda data: ppmd(data, 12))
     assert bits_per_byte(bytes, first, then) == 8
     for compress in compressors:
         assert 4 * 128 / 129 <= bits_per_byte(compress, first, then) < 4.7
@@ -220,6 +220,10 @@ def test_the_scale_is_in_bits_of_the_validation_titles(smoke_book, titles, measu
     assert scale["xz"] == 8 * (packed[1] - packed[0]) / size
     packed = [len(ppmd(data, scale["order"])) for data in (before, both)]
     assert scale["ppmd"] == 8 * (packed[1] - packed[0]) / size
+    cut = len(titles.train) - len(titles.train) // 10
+    parts = [text(those) for those in (titles.train[:cut], titles.train)]
+    added = {n: len(ppmd(parts[1], n)) - len(ppmd(parts[0], n)) for n in range(2, 13)}
+    assert added[scale["order"]] == min(added.values())  # chosen without the validation titles
     drawn = pd.read_csv(smoke_book[0] / "figures" / "scale.csv")
     assert drawn["bits per byte"].is_monotonic_decreasing
     for step in STEPS:
