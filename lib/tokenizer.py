@@ -22,6 +22,11 @@ from .data import Titles
 
 PAD, EOS, UNK = SPECIAL = ("<pad>", "<eos>", "<unk>")
 
+# ByteLevel writes these bytes as themselves, the others as the letters from U+0100 on.
+_PLAIN = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+_OTHERS = [byte for byte in range(0x100) if byte not in _PLAIN]
+_BYTES = {chr(b): b for b in _PLAIN} | {chr(0x100 + i): b for i, b in enumerate(_OTHERS)}
+
 
 class Tokenizer:
     """A trained tokenizer: the same few methods over `tokenizers` or `sentencepiece`.
@@ -61,7 +66,9 @@ class Tokenizer:
         """Return one token as people read it: its space shown, a lone byte as hexadecimal."""
         if self.kind == "bpe":
             text = self._model.decode([id_], skip_special_tokens=False)
-            return text if "\ufffd" not in text else self._model.id_to_token(id_)
+            if "\ufffd" not in text:
+                return text
+            return "".join(f"<0x{_BYTES[letter]:02X}>" for letter in self._model.id_to_token(id_))
         return self._model.id_to_piece(id_).replace("\u2581", " ")
 
     def stream(self, titles: list[str]) -> np.ndarray:
@@ -89,6 +96,8 @@ def train_tokenizer(config: Config, titles: Titles) -> Tokenizer:
 
     Raises ValueError where these titles cannot give `config.vocab_size` tokens.
     """
+    if not titles.train:
+        raise ValueError("There is no training title to train a tokenizer on. Use more titles.")
     texts = titles.train + (titles.val if config.tokenizer_titles == "train+val" else [])
     tokenizer = (_bpe if config.tokenizer == "bpe" else _sentencepiece)(config, texts)
     if tokenizer.vocab_size != config.vocab_size:
@@ -136,6 +145,11 @@ def _sentencepiece(config, texts):
     except (RuntimeError, OSError) as error:
         if "ocab" not in str(error):
             raise
+        if "smaller than" in str(error):
+            raise ValueError(
+                f"A vocabulary of {config.vocab_size:,} tokens is too small for the characters of "
+                f"these {len(texts):,} titles. Choose a larger vocab_size."
+            ) from error
         reason = str(error).rstrip(". ").split(". ")[-1]
         raise _too_large(config, len(texts), reason) from error
     return Tokenizer(config.tokenizer, model.getvalue())

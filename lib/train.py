@@ -142,6 +142,7 @@ def train(
         torch.cuda.reset_peak_memory_stats()
 
     trace = []  # (loss, gradient norm) of each step since the last evaluation, on the device
+    rates = []  # and its learning rate
     start = time.perf_counter()
     bar = tqdm(
         total=steps,
@@ -161,16 +162,17 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+        rates.append(scheduler.get_last_lr()[0])
         optimizer.step()
         scheduler.step()
         trace.append(torch.stack((loss.detach(), norm)))
         bar.update()
         if step > 1 and step % every and step < steps:
             if device.type == "cpu":  # where reading a loss costs nothing
-                _stop_if_not_finite(trace[-1:], step, optimizer)
+                _stop_if_not_finite(trace[-1:], rates[-1:], step)
             continue
 
-        _stop_if_not_finite(trace, step, optimizer)  # waits for the device
+        _stop_if_not_finite(trace, rates, step)  # waits for the device
         mean = torch.stack(trace)[:, 0].mean().item()
         seconds = time.perf_counter() - start
         point = {"step": step, "epoch": step / batches, "train": mean}
@@ -185,7 +187,7 @@ def train(
             store.save(step, _state(now, model, optimizer, scheduler, finished))
             lines = (json.dumps(p) + "\n" for p in now["curve"])
             Path(folder, "log.jsonl").write_text("".join(lines))
-        trace, start = [], time.perf_counter()
+        trace, rates, start = [], [], time.perf_counter()
     bar.close()
 
     speed = {
@@ -213,13 +215,13 @@ def train(
     )
 
 
-def _stop_if_not_finite(trace, step, optimizer):
+def _stop_if_not_finite(trace, rates, step):
     """Raise FloatingPointError if a loss of `trace`, whose last entry is `step`'s, is no number."""
     for i, (loss, norm) in enumerate(torch.stack(trace).tolist()):
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"The loss is {loss} at step {step - len(trace) + 1 + i} (learning rate "
-                f"{optimizer.param_groups[0]['lr']:.3g}, gradient norm {norm:.3g}). "
+                f"{rates[i]:.3g}, gradient norm {norm:.3g}). "
                 "Try a lower learning rate; the last good checkpoint is kept."
             )
 
