@@ -1,8 +1,9 @@
 """What the browser's tests share: a built book, a server for it, and a Chromium that listens.
 
-`BOOK_HTML` names a built book (an `html` folder of MyST's) to test; without it the sample beside
-this file is built with the plain theme. Where no Chromium is installed these tests are skipped,
-but not where `CI` is set.
+The tests run on two books, both built with the plain theme: the sample beside this file, which has
+everything that a page can hold, and the book itself, executed on `smoke`. `BOOK_HTML` names another
+one (an `html` folder of MyST's) to test in their place. Where no Chromium is installed these tests
+are skipped, but not where `CI` is set.
 """
 
 import functools
@@ -19,6 +20,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import sync_playwright
+
+from lib.site import build_site
 
 HERE = Path(__file__).parent
 THEME = HERE.parents[1] / "theme"
@@ -46,13 +49,15 @@ def sample(tmp_path_factory):
     return build_sample(tmp_path_factory.mktemp("sample") / "book")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", params=["sample", "book"])
 def book_html(request):
     """The html folder of the book under test."""
     if named := os.environ.get("BOOK_HTML"):
         assert (Path(named) / "index.html").is_file(), f"BOOK_HTML={named} holds no index.html"
         return Path(named)
-    return request.getfixturevalue("sample")[0]
+    if request.param == "sample":
+        return request.getfixturevalue("sample")[0]
+    return build_site(request.getfixturevalue("smoke_book")[0], "plain")
 
 
 class Files(http.server.SimpleHTTPRequestHandler):

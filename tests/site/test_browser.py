@@ -7,8 +7,9 @@ from contextlib import suppress
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import build_sample, without_images
 from playwright.sync_api import TimeoutError
+
+from .conftest import build_sample, without_images
 
 PHONE = {"viewport": {"width": 390, "height": 844}}
 # The target of a page's address, and whether it is on the screen.

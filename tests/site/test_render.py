@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
-from conftest import THEME
+
+from .conftest import THEME
 
 sys.path.insert(0, str(THEME))
 from render import Renderer, ansi, html_id, mathml
