@@ -168,7 +168,8 @@ def test_theme_follows_the_system_until_switched_and_is_remembered(open_page, sy
     page = open_page(color_scheme=system)
 
     def is_dark():
-        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        body = page.locator("body")  # waits until there is one
+        colour = body.evaluate("(body) => getComputedStyle(body).backgroundColor")
         return sum(map(int, re.findall(r"\d+", colour)[:3])) < 3 * 128
 
     assert is_dark() == (system == "dark")
@@ -176,7 +177,10 @@ def test_theme_follows_the_system_until_switched_and_is_remembered(open_page, sy
     assert is_dark() == (system == "light")
     page.reload()
     assert is_dark() == (system == "light"), "the choice is forgotten"
-    page.locator(".side a").last.click()
+    last = page.locator(".side a").last
+    address = last.get_attribute("href")
+    last.click()
+    page.wait_for_url(f"**{address.rstrip('/')}*")
     assert is_dark() == (system == "light"), "the choice is forgotten on another page"
     page.locator("button.theme").click()
     assert is_dark() == (system == "dark")
