@@ -29,6 +29,13 @@ LIB = Path(__file__).parent
 ROOT = LIB.parent
 TABLES = ("*.csv", "results/seeds/*.json", "results/bench.json")  # which no notebook writes
 PAGES = ("*.md", "myst.yml", "plugins", "theme", *TABLES)  # what a book is beside its notebooks
+# On a CPU, glibc and PyTorch give the memory of each large tensor back and fetch it again, page by
+# page, at the next step: up to a third of a run. With these a kernel keeps it, in large pages.
+KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 30),  # bytes
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
+    "THP_MEM_ALLOC_ENABLE": "1",
+}
 FINISHED = ".finished"  # a file for each notebook that finished: of what, and what it left
 
 
@@ -86,6 +93,9 @@ def run(
         if fresh and folder.exists():
             shutil.rmtree(folder)
     _copy_pages(out)
+    if shutil.which("nvidia-smi") is None:  # no GPU
+        for variable, value in KEEP_MEMORY.items():
+            os.environ.setdefault(variable, value)
     parameters = {"preset": preset_name, "stories": stories, "out": str(out)}
     for name in names if step is None else [step]:
         before = [_read(_finished(out, earlier)) for earlier in names[: names.index(name)]]
