@@ -11,6 +11,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import time
@@ -157,6 +158,7 @@ def _update(name, out, parameters, given):
 
 
 def _execute(name, source, target, parameters):
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what goes wrong is said below
     try:
         return papermill.execute_notebook(
             str(source),

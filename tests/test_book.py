@@ -151,11 +151,12 @@ def test_a_publication_that_fails_leaves_the_book_as_it_was(tiny_book):
     assert {p: p.read_bytes() for p in tiny_book.glob("notebooks/*")} == before
 
 
-def test_a_killed_kernel_gets_a_plain_error(tmp_path, monkeypatch):
+def test_a_killed_kernel_gets_a_plain_error(tmp_path, monkeypatch, caplog):
     cells = [cell("import os\nos.kill(os.getpid(), 9)")]
     make_book(tmp_path / "root", monkeypatch, {"01_killed": cells})
     with pytest.raises(book.BookError, match=r"01_killed was killed.* the same command continues"):
         book.run("smoke", None, tmp_path / "out")
+    assert not [record for record in caplog.records if record.name == "papermill"]
 
 
 FIRST = """import json, time
@@ -325,6 +326,7 @@ def test_a_run_that_failed_is_not_finished(steps, error, monkeypatch):
     monkeypatch.setattr("builtins.StopHere", error, raising=False)
     with pytest.raises(error):
         steps()
+    assert not (steps.out / ".finished" / "02_second.json").exists()
     second.write_text(good)
     assert steps() == BOTH[1:]
 
