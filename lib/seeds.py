@@ -109,8 +109,6 @@ def summary(step: str, title: str, runs: list[dict]) -> dict:
         name: [run["losses"][name] for run in runs]
         for name in ("full_coverage", "official", "bits_per_byte")
     }
-    # Where no span of the official loss fits the validation titles, it is not a number.
-    losses["official"] = [None if math.isnan(loss) else loss for loss in losses["official"]]
     sd = statistics.stdev(losses["full_coverage"])
     return {
         "step": step,

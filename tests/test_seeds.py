@@ -80,7 +80,7 @@ def run_of(seed, loss):
         "environment": {"device": "CPU"},
         "losses": {
             "full_coverage": loss,
-            "official": math.nan if seed == 1337 else loss - 0.1,
+            "official": None if seed == 1337 else loss - 0.1,
             "coverage": 0.9,
             "bits_per_byte": 2 * loss,
         },
