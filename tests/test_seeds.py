@@ -15,7 +15,7 @@ from lib.record import write_json
 from lib.train import train
 
 CONFIG = load_preset("smoke", optimizer="adamw", learning_rate=5e-4, betas=(0.9, 0.95)).change(
-    num_titles=400, vocab_size=300, n_embd=32, n_layer=1, epochs=2
+    num_titles=200, vocab_size=300, n_embd=32, n_layer=1, batch_size=4, epochs=1
 )
 TITLES = load_titles(CONFIG, "synthetic")
 TITLES = dataclasses.replace(TITLES, test=TITLES.test[:20])
