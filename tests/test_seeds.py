@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from lib import seeds
 from lib.config import load_preset
@@ -19,6 +20,15 @@ CONFIG = load_preset("smoke", optimizer="adamw", learning_rate=5e-4, betas=(0.9,
 )
 TITLES = load_titles(CONFIG, "synthetic")
 TITLES = dataclasses.replace(TITLES, test=TITLES.test[:20])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Models as small as these train no faster on two, and far slower beside another process."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
