@@ -177,6 +177,8 @@ def train(
         seconds = time.perf_counter() - start
         point = {"step": step, "epoch": step / batches, "train": mean}
         point |= _measure(model, config, val_ids, tokenizer.eos_id, chars)
+        if not math.isfinite(lost := point["full_coverage"]):
+            raise FloatingPointError(_lost("validation loss", lost, step, rates[-1], norm))
         now["curve"].append(point)
         speed = len(trace) * span / seconds
         bar.set_postfix_str(f"loss {point['full_coverage']:.3f}, {speed:,.0f} tokens/s")
@@ -219,11 +221,15 @@ def _stop_if_not_finite(trace, rates, step):
     """Raise FloatingPointError if a loss of `trace`, whose last entry is `step`'s, is no number."""
     for i, (loss, norm) in enumerate(torch.stack(trace).tolist()):
         if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"The loss is {loss} at step {step - len(trace) + 1 + i} (learning rate "
-                f"{rates[i]:.3g}, gradient norm {norm:.3g}). "
-                "Try a lower learning rate; the last good checkpoint is kept."
-            )
+            at = step - len(trace) + 1 + i
+            raise FloatingPointError(_lost("loss", loss, at, rates[i], norm))
+
+
+def _lost(what, loss, step, rate, norm):
+    return (
+        f"The {what} is {loss} at step {step} (learning rate {rate:.3g}, gradient norm "
+        f"{norm:.3g}). Try a lower learning rate; the last good checkpoint is kept."
+    )
 
 
 def _state(now, model, optimizer, scheduler, finished):

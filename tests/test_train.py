@@ -1,5 +1,6 @@
 """Training: the same numbers twice, and the same numbers after being killed at any moment."""
 
+import math
 import multiprocessing
 import os
 import random
@@ -63,10 +64,10 @@ def test_killed_at_twenty_random_moments_it_ends_bit_identical(whole, tmp_path):
             process = context.Process(target=_train_and_leave, args=(folder, result))
             process.start()
             # Wait for a checkpoint more than there was, so that every life gets on, then a moment.
-            seen, start = len(_files(folder)), time.monotonic()
-            while process.is_alive() and _files(folder) == seen and time.monotonic() - start < 60:
-                time.sleep(0.01)
-            process.join(rng.uniform(0.0, 1.2))
+            seen = _files(folder)
+            while process.is_alive() and _files(folder) == seen:
+                time.sleep(0.005)
+            process.join(rng.uniform(0.0, 0.2))
             if process.is_alive():
                 os.kill(process.pid, signal.SIGKILL)
                 kills += 1
@@ -140,13 +141,32 @@ def test_checkpoints_are_read_without_running_what_they_hold(tmp_path):
         store.latest(torch.device("cpu"))
 
 
-def test_a_loss_that_is_no_number_stops_the_run_at_once(tmp_path):
+def test_a_validation_loss_that_is_no_number_stops_the_run_before_its_checkpoint(tmp_path):
     wild = CONFIG.change(optimizer="sgd", learning_rate=1e30, grad_clip=1e30)
-    with pytest.raises(FloatingPointError, match=r"step \d+ \(learning rate 1e\+30, gradient norm"):
+    with pytest.raises(FloatingPointError, match=r"nan at step 1 \(learning rate 1e\+30, gradient"):
         train(wild, TITLES, folder=tmp_path)
-    kept = list(tmp_path.glob("step-*.pt"))
-    assert all("nan" not in path.read_text() for path in tmp_path.glob("log.jsonl"))
-    assert len(kept) <= 1  # no checkpoint after the loss was lost
+    assert not list(tmp_path.glob("step-*.pt"))
+
+
+def test_a_training_loss_that_is_no_number_stops_the_run_at_once(tmp_path):
+    """At step 3 the cosine over 36 steps has the rate 1 at (1 + cos(2π/36)) / 2 = 0.992."""
+
+    def spoil(model, config):
+        optimizer, calls = torch.optim.SGD(model.parameters(), lr=1.0), []
+
+        def break_the_model(*_):
+            calls.append(1)
+            if len(calls) == 2:
+                with torch.no_grad():
+                    model.embedding.weight.fill_(math.nan)
+
+        optimizer.register_step_post_hook(break_the_model)
+        return optimizer
+
+    message = r"The loss is nan at step 3 \(learning rate 0\.992, gradient norm nan\)"
+    with pytest.raises(FloatingPointError, match=message):
+        train(CONFIG, TITLES, get_optimizer=spoil, folder=tmp_path)
+    assert [path.name for path in tmp_path.glob("step-*.pt")] == ["step-00000001.pt"]
 
 
 def test_too_few_titles_for_a_batch_are_refused():
