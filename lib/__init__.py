@@ -2,5 +2,5 @@
 
 One idea per module, imports pointing one way, in this order:
 config → data → tokenizer → model → optim → evaluate → checkpoint → train → predictions → record →
-figures → colab → site → book → the command line, `python -m lib --help`.
+seeds → figures → compression → colab → site → book → the command line, `python -m lib --help`.
 """
