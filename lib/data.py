@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lib.synthetic import synthetic_titles
+from .synthetic import synthetic_titles
 
 HUB_REPO = "julien040/hacker-news-posts"
 HUB_FILE = "story.parquet"

@@ -151,8 +151,7 @@ def _write_csv(out, label, data):
 
 def caption(record: dict) -> str:
     """Return on what stories and preset a record's numbers were measured, for a figure's corner."""
-    stories = {"hub": "hub", "file": "file", "synthetic": "synthetic"}[record["stories"]["source"]]
-    return f"{stories} stories, preset {record['preset']}"
+    return f"{record['stories']['source']} stories, preset {record['preset']}"
 
 
 def color(step: str) -> str:

@@ -23,7 +23,8 @@ from .tokenizer import Tokenizer
 from .train import Run, best_device
 
 
-def _object(optional=(), **properties):
+def exactly(optional=(), **properties) -> dict:
+    """Return the JSON schema of an object with these properties: all, but the `optional` ones."""
     required = [name for name in properties if name not in optional]
     return {
         "type": "object",
@@ -36,12 +37,12 @@ def _object(optional=(), **properties):
 _TEXT, _COUNT = {"type": "string"}, {"type": "integer", "minimum": 0}
 _NUMBER, _FLAG = {"type": "number"}, {"type": "boolean"}
 _MAYBE = {"type": ["number", "null"]}
-_PREDICTION = _object(
+_PREDICTION = exactly(
     context=_TEXT,
-    top={"type": "array", "items": _object(token=_TEXT, p=_NUMBER), "minItems": 1},
+    top={"type": "array", "items": exactly(token=_TEXT, p=_NUMBER), "minItems": 1},
     target=_TEXT,
 )
-_POINT = _object(
+_POINT = exactly(
     step=_COUNT,
     epoch=_NUMBER,
     train=_NUMBER,
@@ -49,12 +50,12 @@ _POINT = _object(
     coverage=_NUMBER,
     full_coverage=_NUMBER,
 )
-SCHEMA = _object(
+SCHEMA = exactly(
     step=_TEXT,
     title=_TEXT,
     preset={"enum": list(PRESETS)},
     created=_TEXT,
-    stories=_object(
+    stories=exactly(
         ("revision", "sha256"),
         source={"enum": ["hub", "file", "synthetic"]},
         revision=_TEXT,
@@ -62,19 +63,19 @@ SCHEMA = _object(
         rows=_COUNT,
         dropped=_COUNT,
     ),
-    titles=_object(train=_COUNT, val=_COUNT, test=_COUNT, val_chars=_COUNT, val_bytes=_COUNT),
-    tokenizer=_object(
+    titles=exactly(train=_COUNT, val=_COUNT, test=_COUNT, val_chars=_COUNT, val_bytes=_COUNT),
+    tokenizer=exactly(
         kind=_TEXT,
         vocab_size=_COUNT,
         lossless=_FLAG,
         trained_on=_TEXT,
-        lossy=_object(val=_COUNT, test=_COUNT, why={"type": ["string", "null"]}),
+        lossy=exactly(val=_COUNT, test=_COUNT, why={"type": ["string", "null"]}),
     ),
     config={"type": "object"},
-    tokens=_object(train=_COUNT, val=_COUNT),
+    tokens=exactly(train=_COUNT, val=_COUNT),
     parameters=_COUNT,
     steps=_COUNT,
-    losses=_object(
+    losses=exactly(
         official=_MAYBE,
         coverage=_NUMBER,
         full_coverage=_NUMBER,
@@ -83,8 +84,8 @@ SCHEMA = _object(
         unigram=_NUMBER,
     ),
     curve={"type": "array", "items": _POINT, "minItems": 1},
-    speed=_object(seconds=_NUMBER, tokens_per_second=_NUMBER, peak_memory_bytes=_MAYBE),
-    environment=_object(
+    speed=exactly(seconds=_NUMBER, tokens_per_second=_NUMBER, peak_memory_bytes=_MAYBE),
+    environment=exactly(
         device=_TEXT,
         torch=_TEXT,
         python=_TEXT,
@@ -180,13 +181,21 @@ def _commit():
 
 def check_record(record: dict, name: str) -> dict:
     """Return `record` if it is as SCHEMA has it. Raises ValueError naming what is not."""
+    check(record, SCHEMA, name)
     try:
-        jsonschema.validate(record, SCHEMA)
         Config.from_dict(record["config"])
-    except (jsonschema.ValidationError, TypeError) as error:
-        where = ".".join(map(str, getattr(error, "absolute_path", ["config"])))
-        message = getattr(error, "message", error)
-        raise ValueError(f"The record {name} is damaged: {where or 'it'}: {message}.") from error
+    except TypeError as error:
+        raise ValueError(f"The record {name} is damaged: config: {error}.") from error
+    return record
+
+
+def check(record: dict, schema: dict, name: str) -> dict:
+    """Return `record` if it is as `schema` has it. Raises ValueError naming what is not."""
+    try:
+        jsonschema.validate(record, schema)
+    except jsonschema.ValidationError as error:
+        where = ".".join(map(str, error.absolute_path)) or "it"
+        raise ValueError(f"The record {name} is damaged: {where}: {error.message}.") from error
     return record
 
 
@@ -224,14 +233,21 @@ def read_record(out: str | Path, step: str) -> dict:
 
     Raises FileNotFoundError where there is none, ValueError where it is damaged.
     """
-    path = Path(out) / "results" / f"{step}.json"
+    return check_record(read_json(out, step, "run that step"), f"results/{step}.json")
+
+
+def read_json(out: str | Path, name: str, advice: str) -> dict:
+    """Return `results/<name>.json` under `out`, unchecked.
+
+    Raises FileNotFoundError with `advice` where there is none, ValueError where it is no JSON.
+    """
+    path = Path(out) / "results" / f"{name}.json"
     if not path.exists():
-        raise FileNotFoundError(f"There is no record results/{step}.json; run that step first.")
+        raise FileNotFoundError(f"There is no record results/{name}.json; {advice} first.")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"The record results/{step}.json is damaged: {error}.") from error
-    return check_record(record, f"results/{step}.json")
+        raise ValueError(f"The record results/{name}.json is damaged: {error}.") from error
 
 
 def read_steps(out: str | Path) -> list[dict]:

@@ -10,7 +10,6 @@
 
 import contextlib
 import io
-import json
 import math
 import shutil
 import statistics
@@ -18,11 +17,17 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
-import jsonschema
-
 from .config import PRESETS, STEPS, load_step
 from .data import Titles
-from .record import make_record, read_record, same_conditions, write_json
+from .record import (
+    check,
+    exactly,
+    make_record,
+    read_json,
+    read_record,
+    same_conditions,
+    write_json,
+)
 from .train import train
 
 FIRST = 1337
@@ -56,13 +61,8 @@ _DIFFERENCE = {
 }
 
 
-def _all_of(types):
-    required = {"required": list(types), "additionalProperties": False}
-    return {"type": "object", "properties": types, **required}
-
-
-SCHEMA = _all_of(_TYPES)
-DIFFERENCES_SCHEMA = {"type": "object", "additionalProperties": _all_of(_DIFFERENCE)}
+SCHEMA = exactly(**_TYPES)
+DIFFERENCES_SCHEMA = {"type": "object", "additionalProperties": exactly(**_DIFFERENCE)}
 
 
 def train_seeds(
@@ -172,17 +172,6 @@ def check_seeds(record: dict, step: str) -> dict:
     return record
 
 
-def _check(record, schema, name):
-    try:
-        jsonschema.validate(record, schema)
-    except jsonschema.ValidationError as error:
-        where = ".".join(map(str, error.absolute_path)) or "it"
-        raise ValueError(
-            f"The record results/seeds/{name}.json is damaged: {where}: {error.message}."
-        ) from error
-    return record
-
-
 def _write_differences(out):
     """Compare each step with the step before it, where both have seeds on the same titles."""
     records = {step: read_seeds(out, step) for step in STEPS if _path(out, step).exists()}
@@ -210,12 +199,8 @@ def _path(out, name):
 
 
 def _read(out, name):
-    path = _path(out, name)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"There is no record results/seeds/{name}.json; run `python -m lib seeds` first."
-        )
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"The record results/seeds/{name}.json is damaged: {error}.") from error
+    return read_json(out, f"seeds/{name}", "run `python -m lib seeds`")
+
+
+def _check(record, schema, name):
+    return check(record, schema, f"results/seeds/{name}.json")
