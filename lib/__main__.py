@@ -65,6 +65,15 @@ def _parser():
                      help="where results/seeds/ is written (default: the book itself)")  # fmt: skip
     sub.add_argument("--fresh", action="store_true", help="train again what was trained before")
 
+    sub = command("ladder", _ladder, "try the changes of step three in turn, each on those kept")
+    sub.add_argument("--preset", default="tiny",
+                     help=f"one of {', '.join(PRESETS)} (default: %(default)s)")  # fmt: skip
+    sub.add_argument("--stories", help=STORIES)
+    sub.add_argument("--seeds", type=int, default=3, metavar="N",
+                     help="how many: 1337, 1338, … (default: %(default)s)")  # fmt: skip
+    sub.add_argument("--out", type=Path, default=book.ROOT,
+                     help="where results/ladder/ is written (default: the book)")  # fmt: skip
+
     for name, function, help_ in (
         ("site", _site, "render the published book, executing nothing"),
         ("serve", _serve, "preview the rendered site"),
@@ -101,6 +110,13 @@ def _seeds(options):
     _, titles = book.resolve_stories(options.preset, options.stories)
     for step in options.steps or STEPS:
         seeds.train_seeds(step, options.preset, titles, options.out, options.seeds, options.fresh)
+
+
+def _ladder(options):
+    from . import ladder  # needs PyTorch
+
+    _, titles = book.resolve_stories(options.preset, options.stories)
+    ladder.climb(options.preset, titles, options.out, options.seeds)
 
 
 def _site(options):

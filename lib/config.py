@@ -7,13 +7,15 @@
 
 from dataclasses import asdict, dataclass, fields, replace
 
-TOKENIZERS = ("bpe", "sp_bpe")
+TOKENIZERS = ("bpe", "sp_bpe", "sp_unigram")
 CHOICES = {
     "tokenizer": TOKENIZERS,
     "tokenizer_titles": ("train+val", "train"),
     "position": ("learned", "rope"),
     "norm": ("layernorm", "rmsnorm"),
-    "optimizer": ("sgd", "adamw"),
+    "windows": ("stream", "titles"),
+    "optimizer": ("sgd", "adamw", "muon"),
+    "schedule": ("cosine", "wsd", "wsd_sqrt"),
     "precision": ("auto", "fp32", "bf16"),
 }
 
@@ -22,8 +24,12 @@ CHOICES = {
 class Config:
     """Settings of one run. Sizes in tokens unless said otherwise; `betas` are AdamW's.
 
+    Where the optimizer is Muon, `learning_rate` and `weight_decay` are those of the AdamW beside
+    it. What a setting does is told where it is used: `lib.model`, `lib.batches`, `lib.optim`,
+    `lib.train`.
+
     Raises ValueError where a value cannot be: an unknown choice, a width that the heads do not
-    divide, a fraction outside (0, 1).
+    divide, a fraction outside its bounds.
     """
 
     preset: str
@@ -33,20 +39,32 @@ class Config:
     n_embd: int
     n_head: int
     block_size: int
-    batch_size: int  # windows of block_size tokens
+    batch_size: int  # windows of block_size tokens, of `official` too
 
     seed: int = 1337
     val_frac: float = 0.10
-    tokenizer: str = "bpe"  # or "sp_bpe", sentencepiece's
+    tokenizer: str = "bpe"  # or sentencepiece's: "sp_bpe", "sp_unigram"
     tokenizer_titles: str = "train+val"  # the titles that the tokenizer is trained on
     position: str = "learned"  # or "rope"
     norm: str = "layernorm"  # or "rmsnorm"
     mlp_ratio: int = 4
+    title_mask: bool = False  # attention within a title only
+    gate: bool = False  # of each head's output, before the projection
+    layer_scale: float = 0.0  # what each branch is scaled by at the start; 0: not at all
+    batch_factor: float = 1.0  # windows a training step takes, as a multiple of batch_size
+    windows: str = "stream"  # or "titles": whole ones, shuffled anew each epoch
     dropout: float = 0.1
-    optimizer: str = "sgd"  # or "adamw"
+    r_drop: float = 0.0  # weight of the divergence between two passes; 0: one pass
+    optimizer: str = "sgd"  # or "adamw", or "muon" with AdamW beside it
     learning_rate: float = 6e-3
     betas: tuple[float, float] | None = None
     weight_decay: float = 0.0
+    muon_learning_rate: float = 0.0
+    muon_weight_decay: float = 0.0
+    schedule: str = "cosine"  # or "wsd": warm-up, stable, decay; "wsd_sqrt" decays as a root
+    warmup: float = 0.0  # of wsd, as a fraction of all steps
+    decay: float = 0.0  # likewise
+    ema: float = 0.0  # decay a step of the weights' moving average; 0: none
     grad_clip: float = 1.0  # global norm
     epochs: int = 7
     evals_per_epoch: int = 3
@@ -60,11 +78,14 @@ class Config:
             raise ValueError(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}.")
         if not 0 < self.val_frac < 1:
             raise ValueError(f"val_frac is {self.val_frac}; it is a fraction between 0 and 1.")
+        for name in ("dropout", "ema", "warmup", "decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it is at least 0 and below 1.")
 
-    def change(self, *, vocab_factor: int = 1, **changes) -> "Config":
+    def change(self, *, vocab_factor: float = 1, **changes) -> "Config":
         """Return a copy with `changes`, and the vocabulary `vocab_factor` times as large."""
         config = replace(self, **changes)
-        return replace(config, vocab_size=config.vocab_size * vocab_factor)
+        return replace(config, vocab_size=round(config.vocab_size * vocab_factor))
 
     def as_dict(self) -> dict:
         """Return the settings as JSON has them (tuples become lists)."""

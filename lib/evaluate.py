@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .batches import IGNORED, cuts, windows
 from .tokenizer import EOS
 
 TOKENS_AT_ONCE = 8192  # bounds the memory that the logits take
@@ -66,21 +67,18 @@ def official(model, ids: Tensor, chars: int, block_size: int, batch_size: int):
     return total(nll(model, x, y)) / chars, y.numel() / len(ids)
 
 
-def token_losses(model, ids: Tensor, eos_id: int, block_size: int) -> Tensor:
+def token_losses(model, ids: Tensor, block_size: int, whole_titles: bool = False) -> Tensor:
     """Return the negative log-likelihood of every token of `ids` (N,), once each, in nats.
 
-    Consecutive windows of `block_size`, the last one shorter. A token's context is what stands
-    before it in its window, and the one token before the window: `<eos>` for the first.
+    Consecutive windows of `block_size`, the last one shorter; with `whole_titles` a window ends
+    where a title does, so that a model that looks no further back than its title misses nothing of
+    it. A token's context is what stands before it in its window, and the one token before the
+    window: `<eos>` for the first.
     """
-    inputs = torch.cat((ids.new_tensor([eos_id]), ids[:-1]))
-    whole = len(ids) // block_size * block_size
-    losses = []
-    if whole:
-        x, y = inputs[:whole].view(-1, block_size), ids[:whole].view(-1, block_size)
-        losses.append(nll(model, x, y).flatten())
-    if whole < len(ids):
-        losses.append(nll(model, inputs[None, whole:], ids[None, whole:]).flatten())
-    return torch.cat(losses)
+    count = len(ids)
+    bounds = cuts(ids, block_size) if whole_titles else [*range(0, count, block_size), count]
+    x, y = windows(ids, torch.tensor(bounds, device=ids.device), block_size)
+    return nll(model, x, y)[y != IGNORED]
 
 
 def total(losses: Tensor) -> float:

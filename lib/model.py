@@ -4,7 +4,9 @@
 - positions: learned and added to the input, or rotary (RoPE) on queries and keys
 - exact GELU, MLP four times as wide, biases everywhere but on the head
 - the head shares the token embedding's weights
-- attention by PyTorch's SDPA, which picks the fastest kernel the device has
+- attention by PyTorch's SDPA, which picks the fastest kernel the device has; on every token
+  before, or only on those of the same title
+- heads whose output is gated by their own input, branches scaled by a learned vector
 """
 
 import torch
@@ -12,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import Config
+from .tokenizer import EOS_ID
 
 
 def rope(x, base=10_000.0):
@@ -28,23 +31,54 @@ def rope(x, base=10_000.0):
     return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1).type_as(x)
 
 
+def within_titles(ids: Tensor) -> Tensor:
+    """Return where a token of ids (B, T) may look: back as far as the `<eos>` before its title.
+
+    The mask is (B, 1, T, T), True where the token of the row may look at that of the column.
+    """
+    title = (ids == EOS_ID).cumsum(1)
+    return (title[:, :, None] == title[:, None, :]).tril()[:, None]
+
+
 class Attention(nn.Module):
-    """Causal self-attention: (B, T, n_embd) → (B, T, n_embd)."""
+    """Causal self-attention: (B, T, n_embd) → (B, T, n_embd), where `mask` allows if there is one.
+
+    With `gate`, what each channel of a head brings is multiplied by a sigmoid of the input.
+    Qiu et al. 2025, https://arxiv.org/abs/2505.06708
+    """
 
     def __init__(self, config: Config, rotate):
         super().__init__()
         self.n_head, self.dropout, self.rotate = config.n_head, config.dropout, rotate
         self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd)
         self.proj = nn.Linear(config.n_embd, config.n_embd)
+        self.gate = nn.Linear(config.n_embd, config.n_embd) if config.gate else None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         B, T, C = x.shape
         q, k, v = self.qkv(x).view(B, T, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)  # (B, H, T, D)
         if self.rotate is not None:
             q, k = self.rotate(q), self.rotate(k)
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
-        return self.proj(y.transpose(1, 2).reshape(B, T, C))
+        y = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=mask is None
+        )
+        y = y.transpose(1, 2).reshape(B, T, C)
+        return self.proj(y if self.gate is None else y * self.gate(x).sigmoid())
+
+
+class LayerScale(nn.Module):
+    """A learned factor for each channel: (B, T, n_embd) → (B, T, n_embd), all `start` at first.
+
+    Touvron et al. 2021, https://arxiv.org/abs/2103.17239
+    """
+
+    def __init__(self, width: int, start: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((width,), start))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight
 
 
 class Block(nn.Module):
@@ -61,10 +95,11 @@ class Block(nn.Module):
             nn.Linear(config.mlp_ratio * width, width),
         )
         self.dropout = nn.Dropout(config.dropout)
+        self.attention_scale, self.mlp_scale = _scale(config), _scale(config)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.dropout(self.attention(self.attention_norm(x)))
-        return x + self.dropout(self.mlp(self.mlp_norm(x)))
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = x + self.attention_scale(self.dropout(self.attention(self.attention_norm(x), mask)))
+        return x + self.mlp_scale(self.dropout(self.mlp(self.mlp_norm(x))))
 
 
 class GPT(nn.Module):
@@ -76,7 +111,7 @@ class GPT(nn.Module):
 
     def __init__(self, config: Config, vocab_size: int, rotate=rope):
         super().__init__()
-        self.block_size = config.block_size
+        self.block_size, self.title_mask = config.block_size, config.title_mask
         learned = config.position == "learned"
         self.embedding = nn.Embedding(vocab_size, config.n_embd)
         shape = (config.block_size, config.n_embd)
@@ -96,13 +131,18 @@ class GPT(nn.Module):
         if self.position is not None:
             x = x + self.position[: ids.shape[1]]
         x = self.dropout(x)
+        mask = within_titles(ids) if self.title_mask else None
         for block in self.blocks:
-            x = block(x)
+            x = block(x, mask)
         return self.head(self.norm(x))
 
     def count_parameters(self) -> int:
         """Return how many numbers are learned; those that the head shares count once."""
         return sum(p.numel() for p in self.parameters())
+
+
+def _scale(config):
+    return LayerScale(config.n_embd, config.layer_scale) if config.layer_scale else nn.Identity()
 
 
 def _norm(config):

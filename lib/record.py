@@ -159,7 +159,7 @@ def make_record(run: Run, step: str, title: str) -> dict:
 def loss_on(model: GPT, tokenizer: Tokenizer, titles: list[str]) -> float:
     """Return the full-coverage loss of `model` on `titles`, in nats per character."""
     ids = torch.from_numpy(tokenizer.stream(titles)).to(next(model.parameters()).device)
-    losses = token_losses(model, ids, tokenizer.eos_id, model.block_size)
+    losses = token_losses(model, ids, model.block_size, model.title_mask)
     return total(losses) / characters(titles)
 
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
-from .config import PRESETS, STEPS, load_step
+from .config import PRESETS, STEPS, Config, load_step
 from .data import Titles
 from .record import (
     check,
@@ -81,22 +81,33 @@ def train_seeds(
         raise ValueError(f"{count} seeds have no spread; ask for at least 2.")
     config = load_step(step, preset)
     folder = Path(out) / "_build" / f"seeds-{preset}"
-    runs = []
-    for seed in range(FIRST, FIRST + count):
-        print(f"{step:<16} seed {seed}", end=" ", flush=True)
-        checkpoints = folder / f"{step}-{seed}"
-        if fresh and checkpoints.exists():
-            shutil.rmtree(checkpoints)
-        with contextlib.redirect_stdout(io.StringIO()) as said:
-            run = train(config.change(seed=seed), titles, folder=checkpoints)
-        runs.append(make_record(run, f"seeds/{step}-{seed}", str(seed)))
-        before_the_bar = " ".join(said.getvalue().split("\r")[0].split())
-        loss = f"{run.curve[-1]['full_coverage']:.4f} nats per character"
-        print(f"{loss}, {run.speed['seconds']:,.0f} s. {before_the_bar}".rstrip(), flush=True)
+    runs = run_seeds(step, config, titles, folder, count, fresh)
     record = check_seeds(summary(step, _title(out, step), runs), step)
     write_json(_path(out, step), record)
     _write_differences(out)
     return record
+
+
+def run_seeds(
+    name: str, config: Config, titles: Titles, folder: Path, count: int, fresh: bool = False
+) -> list[dict]:
+    """Train `config` under `count` seeds, a line for each; return the run record of each.
+
+    The checkpoints are left in `folder`, in `<name>-<seed>`.
+    """
+    runs = []
+    for seed in range(FIRST, FIRST + count):
+        print(f"{name:<16} seed {seed}", end=" ", flush=True)
+        checkpoints = folder / f"{name}-{seed}"
+        if fresh and checkpoints.exists():
+            shutil.rmtree(checkpoints)
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            run = train(config.change(seed=seed), titles, folder=checkpoints)
+        runs.append(make_record(run, f"seeds/{name}-{seed}", str(seed)))
+        before_the_bar = " ".join(said.getvalue().split("\r")[0].split())
+        loss = f"{run.curve[-1]['full_coverage']:.4f} nats per character"
+        print(f"{loss}, {run.speed['seconds']:,.0f} s. {before_the_bar}".rstrip(), flush=True)
+    return runs
 
 
 def summary(step: str, title: str, runs: list[dict]) -> dict:

@@ -1,10 +1,12 @@
-"""Titles to token ids and back, by either of two trained tokenizers.
+"""Titles to token ids and back, by any of three trained tokenizers.
 
 - `bpe`: the challenge's own, byte-level BPE of the `tokenizers` library at its defaults. It puts a
   space before each title.
 - `sp_bpe`: sentencepiece's BPE, identity normalisation, no dummy prefix, whitespace kept, unknown
   characters as bytes. A title that holds U+2581, sentencepiece's own sign for a space, cannot come
   back.
+- `sp_unigram`: sentencepiece's unigram model, likewise; it cuts a title in the most probable way,
+  never in another.
 - A title is encoded by itself and the id of `<eos>` appended, so that `<eos>` written in a title is
   only text.
 """
@@ -21,6 +23,7 @@ from .config import Config
 from .data import Titles
 
 PAD, EOS, UNK = SPECIAL = ("<pad>", "<eos>", "<unk>")
+EOS_ID = SPECIAL.index(EOS)  # in every tokenizer
 
 # ByteLevel writes these bytes as themselves, the others as the letters from U+0100 on.
 _PLAIN = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
@@ -43,7 +46,7 @@ class Tokenizer:
         else:
             self._model = sentencepiece.SentencePieceProcessor(model_proto=state)
             self.vocab_size = self._model.get_piece_size()
-        self.eos_id = SPECIAL.index(EOS)
+        self.eos_id = EOS_ID
 
     def encode(self, titles: list[str]) -> list[list[int]]:
         """Return the ids of each title, without `<eos>`."""

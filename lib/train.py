@@ -1,8 +1,10 @@
-"""The training loop: seven epochs over the token stream, in the challenge's own order.
+"""The training loop: seven epochs over the training titles.
 
-- Batches are taken in order: `block_size × batch_size` tokens, then the next ones, back to the
-  start of the stream where the next would run over its end.
-- Gradients are clipped at a global norm, the learning rate follows a cosine to 0.
+- What a batch is, is told in `lib.batches`; how the learning rate moves, in `lib.optim`. Gradients
+  are clipped at a global norm.
+- With `r_drop`, a batch goes through the model twice, under two dropouts, and the two predictions
+  are drawn together (Liang et al. 2021, https://arxiv.org/abs/2106.14448).
+- With `ema`, a moving average of the weights is what is measured and what is left at the end.
 - The validation loss is measured after the first step, `evals_per_epoch` times an epoch, and at
   the end. Between evaluations no loss is read back from the device.
 - The same seed on the same machine gives the same numbers; on a CPU, bit for bit.
@@ -24,15 +26,17 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from .batches import BATCHES, IGNORED
 from .checkpoint import Checkpoints
 from .config import Config
 from .data import Titles
 from .evaluate import characters, official, token_losses, total
 from .model import GPT, rope
-from .optim import OPTIMIZERS, cosine
+from .optim import OPTIMIZERS, schedule
 from .tokenizer import Tokenizer, train_tokenizer
 
 
@@ -69,16 +73,6 @@ def use_bf16(precision: str, device: torch.device) -> bool:
     return precision == "bf16" or (precision == "auto" and native)
 
 
-def next_batch(ids: Tensor, position: int, block_size: int, batch_size: int):
-    """Return inputs and targets `(batch_size, block_size)` from `position` on, and the next one."""
-    span = block_size * batch_size
-    if position + span + 1 >= len(ids):
-        position = 0
-    window = ids[position : position + span + 1]
-    x, y = (part.view(batch_size, block_size) for part in (window[:-1], window[1:]))
-    return x, y, position + span
-
-
 def train(
     config: Config,
     titles: Titles,
@@ -90,8 +84,9 @@ def train(
 ) -> Run:
     """Train a model on `titles.train`, measuring it on `titles.val` on the way.
 
-    `get_optimizer(model, config)`, `rotate(x)`, the positions of RoPE, and a trained `tokenizer`
-    are the parts that a notebook may bring itself. `folder` is where the run leaves its log
+    `get_optimizer(model, config)`, which returns one optimizer or several, `rotate(x)`, the
+    positions of RoPE, and a trained `tokenizer` are the parts that a notebook may bring itself.
+    `folder` is where the run leaves its log
     (`log.jsonl`, a line an evaluation) and its checkpoints; a run that finds its own there
     continues from them.
 
@@ -104,23 +99,24 @@ def train(
     tokenizer = tokenizer or train_tokenizer(config, titles)
     train_ids = torch.from_numpy(tokenizer.stream(titles.train)).to(device)
     val_ids = torch.from_numpy(tokenizer.stream(titles.val)).to(device)
-    span = config.block_size * config.batch_size
-    if len(train_ids) <= span:
-        raise ValueError(
-            f"{len(train_ids):,} training tokens do not fill one batch of {span:,} and the token "
-            "after it. Use more titles, or a smaller block_size or batch_size."
-        )
-    batches = len(train_ids) // span
-    steps = config.epochs * batches
-    every = max(1, batches // config.evals_per_epoch)
+    data = BATCHES[config.windows](train_ids, config)
+    steps, tokens = data.steps, data.tokens / data.steps  # a step
+    epoch = steps / config.epochs  # in steps
+    every = max(1, int(epoch) // config.evals_per_epoch)
 
     torch.manual_seed(config.seed)
     model = GPT(config, tokenizer.vocab_size, rotate).to(device)
-    optimizer = (get_optimizer or OPTIMIZERS[config.optimizer])(model, config)
-    scheduler = cosine(optimizer, config, steps)
+    optimizers = (get_optimizer or OPTIMIZERS[config.optimizer])(model, config)
+    optimizers = optimizers if isinstance(optimizers, tuple) else (optimizers,)
+    schedulers = [schedule(optimizer, config, steps) for optimizer in optimizers]
+    changing = [model, *optimizers, *schedulers]
+    measured, average = model, None
+    if config.ema:
+        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
+        measured = average.module
+        changing.append(average)
     chars = characters(titles.val)
-    # What changes from step to step, beside the weights and the optimizer's state:
-    now = {"step": 0, "position": 0, "curve": [], "seconds": 0.0, "training_seconds": 0.0}
+    now = {"step": 0, "curve": [], "seconds": 0.0, "training_seconds": 0.0}
     store = state = None
     if folder is not None:
         identity = {"config": config.as_dict(), "stories": titles.stories}
@@ -130,7 +126,7 @@ def train(
         store = Checkpoints(folder, identity)
         state = store.latest(device)
     if state is not None:
-        _restore(state, model, optimizer, scheduler)
+        _restore(state, changing)
         now = state["now"]
         done = now["step"] == steps
         print(
@@ -154,17 +150,17 @@ def train(
     )
     for step in range(now["step"] + 1, steps + 1):
         model.train()
-        x, y, now["position"] = next_batch(
-            train_ids, now["position"], config.block_size, config.batch_size
-        )
+        x, y = data.batch(step - 1)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            loss = F.cross_entropy(model(x).flatten(0, 1), y.flatten())
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+            loss, objective = _losses(model, x, y, config.r_drop)
+        model.zero_grad(set_to_none=True)
+        objective.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
-        rates.append(scheduler.get_last_lr()[0])
-        optimizer.step()
-        scheduler.step()
+        rates.append(schedulers[0].get_last_lr()[0])
+        for part in (*optimizers, *schedulers):
+            part.step()
+        if average is not None:
+            average.update_parameters(model)
         trace.append(torch.stack((loss.detach(), norm)))
         bar.update()
         if step > 1 and step % every and step < steps:
@@ -175,18 +171,18 @@ def train(
         _stop_if_not_finite(trace, rates, step)  # waits for the device
         mean = torch.stack(trace)[:, 0].mean().item()
         seconds = time.perf_counter() - start
-        point = {"step": step, "epoch": step / batches, "train": mean}
-        point |= _measure(model, config, val_ids, tokenizer.eos_id, chars)
+        point = {"step": step, "epoch": step / epoch, "train": mean}
+        point |= _measure(measured, config, val_ids, chars)
         if not math.isfinite(lost := point["full_coverage"]):
             raise FloatingPointError(_lost("validation loss", lost, step, rates[-1], norm))
         now["curve"].append(point)
-        speed = len(trace) * span / seconds
+        speed = len(trace) * tokens / seconds
         bar.set_postfix_str(f"loss {point['full_coverage']:.3f}, {speed:,.0f} tokens/s")
         now["step"], now["training_seconds"] = step, now["training_seconds"] + seconds
         now["seconds"] += time.perf_counter() - start
         if store is not None:
             finished = step == steps
-            store.save(step, _state(now, model, optimizer, scheduler, finished))
+            store.save(step, _state(now, changing, finished))
             lines = (json.dumps(p) + "\n" for p in now["curve"])
             Path(folder, "log.jsonl").write_text("".join(lines))
         trace, rates, start = [], [], time.perf_counter()
@@ -194,7 +190,7 @@ def train(
 
     speed = {
         "seconds": now["seconds"],
-        "tokens_per_second": steps * span / now["training_seconds"],
+        "tokens_per_second": data.tokens / now["training_seconds"],
         "peak_memory_bytes": _peak_memory(device),
     }
     environment = {
@@ -207,7 +203,7 @@ def train(
         config,
         titles,
         tokenizer,
-        model,
+        measured,
         train_ids,
         val_ids,
         steps,
@@ -215,6 +211,23 @@ def train(
         speed,
         environment,
     )
+
+
+def _losses(model, x, y, r_drop):
+    """Return the mean cross-entropy in nats per token, and what is minimised.
+
+    With `r_drop`, to the mean of the two passes' cross-entropies is added r_drop / 2 times the mean
+    of the divergences (Kullback–Leibler) of each from the other: the paper's loss, halved.
+    """
+    if not r_drop:
+        loss = F.cross_entropy(model(x).flatten(0, 1), y.flatten())
+        return loss, loss
+    kept = y.flatten() != IGNORED
+    logits = model(torch.cat((x, x))).flatten(0, 1).view(2, len(kept), -1)[:, kept].float()
+    loss = F.cross_entropy(logits.flatten(0, 1), y.flatten()[kept].repeat(2))
+    a, b = logits.log_softmax(-1)
+    apart = ((a.exp() - b.exp()) * (a - b)).sum(-1).mean() / 2
+    return loss, loss + r_drop / 2 * apart
 
 
 def _stop_if_not_finite(trace, rates, step):
@@ -232,11 +245,11 @@ def _lost(what, loss, step, rate, norm):
     )
 
 
-def _state(now, model, optimizer, scheduler, finished):
+def _state(now, changing, finished):
     """Return all that the run's future depends on; of a finished run, only what it came to."""
-    state = {"now": now, "model": model.state_dict()}
-    if not finished:
-        state |= {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
+    weights = (nn.Module,) if finished else object
+    kept = {i: part.state_dict() for i, part in enumerate(changing) if isinstance(part, weights)}
+    state = {"now": now, "parts": kept}
     name, keys, *rest = np.random.get_state()
     state["random"] = {
         "torch": torch.get_rng_state(),
@@ -248,11 +261,9 @@ def _state(now, model, optimizer, scheduler, finished):
     return state
 
 
-def _restore(state, model, optimizer, scheduler):
-    model.load_state_dict(state["model"])
-    if "optimizer" in state:
-        optimizer.load_state_dict(state["optimizer"])
-        scheduler.load_state_dict(state["scheduler"])
+def _restore(state, changing):
+    for i, kept in state["parts"].items():
+        changing[i].load_state_dict(kept)
     torch.set_rng_state(state["random"]["torch"].cpu())
     if torch.cuda.is_available():
         torch.cuda.set_rng_state_all([s.cpu() for s in state["random"]["cuda"]])
@@ -266,9 +277,9 @@ def _source(function):
     return None if function in (None, rope) else inspect.getsource(function)
 
 
-def _measure(model, config, val_ids, eos_id, chars):
+def _measure(model, config, val_ids, chars):
     loss, coverage = official(model, val_ids, chars, config.block_size, config.batch_size)
-    every_token = token_losses(model, val_ids, eos_id, config.block_size)
+    every_token = token_losses(model, val_ids, config.block_size, config.title_mask)
     return {
         "official": None if math.isnan(loss) else loss,  # no whole span fits
         "coverage": coverage,

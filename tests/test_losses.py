@@ -66,7 +66,7 @@ def test_official_on_paper():
 def test_full_coverage_on_paper():
     bits = [1, 1, 2, 2, 1, 1, 1]  # EOS→A, A→EOS, EOS→B, B→A, A→EOS, EOS→A, A→EOS
     for block_size in (1, 2, 3, 7, 100):
-        losses = evaluate.token_losses(Bigram(), IDS, EOS, block_size)
+        losses = evaluate.token_losses(Bigram(), IDS, block_size)
         assert losses / math.log(2) == pytest.approx(bits)
     per_character = evaluate.total(losses) / evaluate.characters(TITLES)
     assert per_character == pytest.approx(9 * math.log(2) / 19, rel=1e-6)
@@ -102,7 +102,7 @@ size = st.integers(1, 7)
 def test_full_coverage_scores_each_token_once_in_its_window(ids, block_size, at_once):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "TOKENS_AT_ONCE", at_once)
-        losses = evaluate.token_losses(Spy(), torch.tensor(ids), EOS, block_size)
+        losses = evaluate.token_losses(Spy(), torch.tensor(ids), block_size)
     before = [EOS, *ids]
     expected = [
         spied_nll(before[i // block_size * block_size : i + 1], token)
@@ -130,16 +130,16 @@ def test_official_scores_the_rows_of_each_span(ids, block_size, batch_size, at_o
 @pytest.mark.parametrize("training", [True, False])
 def test_a_model_is_scored_without_dropout_and_left_as_it_was(training):
     model = Bigram().train(training)  # which itself refuses to answer while training
-    evaluate.token_losses(model, IDS, EOS, 3)
+    evaluate.token_losses(model, IDS, 3)
     assert model.training is training
 
 
 def test_losses_are_float32_even_where_training_is_not():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Embedding(3, 16), nn.Linear(16, 3))
-    expected = evaluate.token_losses(model, IDS, EOS, 3)
+    expected = evaluate.token_losses(model, IDS, 3)
     with torch.autocast("cpu", torch.bfloat16):
-        losses = evaluate.token_losses(model, IDS, EOS, 3)
+        losses = evaluate.token_losses(model, IDS, 3)
     assert losses.dtype == torch.float32
     assert torch.equal(losses, expected)
     assert not losses.requires_grad

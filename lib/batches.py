@@ -1,0 +1,106 @@
+"""What the model is shown, and in which order: windows of the stream of titles, put into batches.
+
+- `stream`, as the challenge has it: the titles in their own order, every epoch the same, cut every
+  `block_size` tokens wherever that falls.
+- `titles`: shuffled anew each epoch and put into windows whole, as many as fit one after another;
+  only a title longer than a window is cut. Each is seen exactly once an epoch.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .config import Config
+from .tokenizer import EOS_ID
+
+IGNORED = -100  # a target that is not one: PyTorch's own sign
+
+
+def cuts(ids: Tensor, block_size: int) -> list[int]:
+    """Return where windows of whole titles begin in the stream `ids` (N,), and N at the end."""
+    ends = np.concatenate(([0], np.flatnonzero(ids.cpu().numpy() == EOS_ID) + 1, [len(ids)]))
+    found = [0]
+    while found[-1] < len(ids):
+        full = found[-1] + block_size
+        last = int(ends[np.searchsorted(ends, full, side="right") - 1])
+        found.append(last if last > found[-1] else full)
+    return found
+
+
+def windows(ids: Tensor, cuts: Tensor, block_size: int) -> tuple[Tensor, Tensor]:
+    """Return inputs and targets (W, block_size) of the W windows of `ids` (N,) that `cuts` bound.
+
+    Each token between the first and the last of `cuts` (W+1,) is a target once; its input is the
+    token before it in the stream, `<eos>` for the stream's first. A window shorter than
+    `block_size` is filled up with targets that are IGNORED.
+    """
+    places = cuts[:-1, None] + torch.arange(block_size, device=ids.device)
+    inside = places < cuts[1:, None]
+    places = places.clamp(max=len(ids) - 1)
+    inputs = torch.where(places > 0, ids[places - 1], EOS_ID)
+    return inputs, torch.where(inside, ids[places], IGNORED)
+
+
+class Stream:
+    """The challenge's own batches of `ids` (N,), in order; what does not fill one is left out.
+
+    `batch(step)` gives the inputs and targets of a step, counted from 0. There are `steps` of them,
+    `tokens` targets in all.
+    """
+
+    def __init__(self, ids: Tensor, config: Config):
+        self.ids, self.shape = ids, (_batch_size(config), config.block_size)
+        self.span = self.shape[0] * self.shape[1]
+        if len(ids) <= self.span:
+            raise ValueError(
+                f"{len(ids):,} training tokens do not fill one batch of {self.span:,} and the "
+                "token after it. Use more titles, or a smaller block_size or batch_size."
+            )
+        self.steps = config.epochs * (len(ids) // self.span)
+        self.tokens = self.steps * self.span
+        # The start comes again where less than a batch, its next token and one more is left.
+        self.before_start = max(1, (len(ids) - 2) // self.span)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets, each (batch_size, block_size)."""
+        start = step % self.before_start * self.span
+        window = self.ids[start : start + self.span + 1]
+        return window[:-1].view(self.shape), window[1:].view(self.shape)
+
+
+class Shuffled:
+    """Batches of whole titles of `ids` (N,), in another order each epoch, every title once in it.
+
+    As `Stream`, but a window may be filled up with targets that are IGNORED, and the batches of an
+    epoch, as equal as can be, may be a little smaller than asked.
+    """
+
+    def __init__(self, ids: Tensor, config: Config):
+        self.block_size = config.block_size
+        lengths = torch.diff(
+            torch.nonzero(ids == EOS_ID).flatten().cpu(), prepend=torch.tensor([-1])
+        )
+        titles = ids.split(lengths.tolist())
+        self.epochs, self.plan = [], []
+        for epoch in range(config.epochs):
+            order = np.random.default_rng([config.seed, epoch]).permutation(len(titles))
+            stream = torch.cat([titles[i] for i in order])
+            bounds = torch.tensor(cuts(stream, config.block_size), device=ids.device)
+            self.epochs.append((stream, bounds))
+            count = len(bounds) - 1
+            parts = np.array_split(np.arange(count), -(-count // _batch_size(config)))
+            self.plan += [(epoch, part[0], part[-1] + 2) for part in parts]
+        self.steps, self.tokens = len(self.plan), config.epochs * len(ids)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets, each (at most batch_size, block_size)."""
+        epoch, first, last = self.plan[step]
+        ids, bounds = self.epochs[epoch]
+        return windows(ids, bounds[first:last], self.block_size)
+
+
+BATCHES = {"stream": Stream, "titles": Shuffled}
+
+
+def _batch_size(config):
+    return max(1, round(config.batch_size * config.batch_factor))

@@ -1,0 +1,160 @@
+"""The ladder from step two to step three: one change at a time, each against the rung below it.
+
+- A rung is a configuration under several seeds. A change is kept where it lowers their mean loss by
+  more than two standard errors of the difference; the next change is tried on what was kept.
+- Nothing here is scored on the test titles.
+"""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .config import PRESETS, Config, load_step
+from .data import Titles
+from .record import check, exactly, read_json, write_json
+from .seeds import compare, run_seeds, summary
+
+START = "03_rope_vocab"
+LEVERS = [  # name, what people read, what it changes, why it might help
+    (
+        "vocabulary",
+        "half the vocabulary",
+        {"vocab_factor": 0.5},
+        "step two's vocabulary cost more than it gave: fewer tokens are each seen more often",
+    ),
+    (
+        "unigram",
+        "unigram tokenizer",
+        {"tokenizer": "sp_unigram"},
+        "it cuts titles into likelier pieces than BPE's merges; others saw it win at every size",
+    ),
+    (
+        "mask",
+        "attention within a title",
+        {"title_mask": True},
+        "other titles say nothing about this one, and are noise to attend to",
+    ),
+    (
+        "shuffle",
+        "whole titles, shuffled",
+        {"windows": "titles"},
+        "no title is cut, and every epoch has other batches",
+    ),
+    (
+        "muon",
+        "Muon",
+        {
+            "optimizer": "muon",
+            "muon_learning_rate": 0.02,
+            "muon_weight_decay": 0.1,
+            "learning_rate": 3e-3,
+            "weight_decay": 0.0,
+        },
+        "a matrix is moved in all its directions alike, and so learns more from each step",
+    ),
+    (
+        "wsd",
+        "warm-up, stable, decay",
+        {"schedule": "wsd", "warmup": 0.05, "decay": 0.4},
+        "the learning rate stays high for longer, then falls to zero",
+    ),
+    (
+        "gate",
+        "gated attention",
+        {"gate": True},
+        "a head can keep silent where it has nothing to add",
+    ),
+    (
+        "r_drop",
+        "R-Drop",
+        {"r_drop": 1.0},
+        "two dropouts must agree, which regularises where seven epochs start to memorise",
+    ),
+]
+
+_NUMBER = {"type": "number"}
+_RUNG = exactly(
+    ("gain", "standard_error", "kept", "why"),
+    name={"type": "string"},
+    title={"type": "string"},
+    why={"type": "string"},
+    changes={"type": "object"},
+    losses={"type": "array", "items": _NUMBER, "minItems": 2},  # full coverage, a seed each
+    mean=_NUMBER,
+    gain=_NUMBER,  # how much lower than the rung below, nats per character
+    standard_error={"type": "number", "minimum": 0},  # of the gain
+    kept={"type": "boolean"},
+    seconds=_NUMBER,  # of one run, on average
+)
+SCHEMA = exactly(
+    preset={"enum": list(PRESETS)},
+    stories={"type": "object"},
+    titles={"type": "object"},
+    created={"type": "string"},
+    seeds={"type": "integer", "minimum": 2},
+    environment={"type": "object"},
+    rungs={"type": "array", "items": _RUNG, "minItems": 1},
+)
+
+
+def climb(preset: str, titles: Titles, out: Path, count: int = 3, levers=LEVERS) -> dict:
+    """Try `levers` in turn from step two on, a line a run; write and return the ladder's record.
+
+    Writes `out/results/ladder/<preset>.json` after each rung. A run that was trained before is
+    taken from its checkpoint under `out/_build/ladder-<preset>/`. Losses in nats per character.
+    """
+    folder = Path(out) / "_build" / f"ladder-{preset}"
+    config = load_step(START, preset)
+    below = _seeds("step two", config, titles, folder, count)
+    rungs = [_rung(START, "step two", {}, below)]
+    for name, title, changes, why in levers:
+        tried = config.change(**changes)
+        above = _seeds(name, tried, titles, folder, count)
+        found = compare(_summary(below), _summary(above))
+        kept = found["real"] and found["difference"] < 0
+        gain = {"gain": -found["difference"], "standard_error": found["standard_error"]}
+        rungs.append({**_rung(name, title, changes, above), **gain, "kept": kept, "why": why})
+        print(f"{title}: {-found['difference']:+.4f} ± {found['standard_error']:.4f}", flush=True)
+        if kept:
+            config, below = tried, above
+        record = {
+            **{key: below[0][key] for key in ("preset", "stories", "titles")},
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seeds": count,
+            "environment": below[0]["environment"],
+            "rungs": rungs,
+        }
+        name = f"results/ladder/{preset}.json"
+        write_json(Path(out) / name, check(record, SCHEMA, name))
+    return record
+
+
+def read_ladder(out: str | Path, preset: str) -> dict:
+    """Return the record of the ladder on `preset` under `out`.
+
+    Raises FileNotFoundError where there is none, ValueError where it is damaged.
+    """
+    name = f"ladder/{preset}"
+    return check(read_json(out, name, "run `python -m lib ladder`"), SCHEMA, f"results/{name}.json")
+
+
+def _seeds(name, config: Config, titles, folder, count):
+    text = json.dumps(config.as_dict(), sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return run_seeds(f"{name}-{digest}", config, titles, folder, count)
+
+
+def _summary(runs):
+    return summary("", "", runs)
+
+
+def _rung(name, title, changes, runs):
+    return {
+        "name": name,
+        "title": title,
+        "changes": changes,
+        "losses": [run["losses"]["full_coverage"] for run in runs],
+        "mean": _summary(runs)["mean"],
+        "seconds": sum(run["speed"]["seconds"] for run in runs) / len(runs),
+    }
