@@ -2,5 +2,6 @@
 
 One idea per module, imports pointing one way, in this order:
 config → data → tokenizer → model → optim → evaluate → checkpoint → train → predictions → record →
-seeds → figures → compression → colab → site → book → the command line, `python -m lib --help`.
+seeds → tables → figures → comparisons → compression → colab → site → book → the command line,
+`python -m lib --help`.
 """

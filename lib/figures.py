@@ -10,7 +10,6 @@ import io
 import textwrap
 import warnings
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import matplotlib
@@ -19,7 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .config import changed
+from .tables import caption, shown, write_csv
 
 GREY, FAINT = "#767c88", "#8f95a0"
 COLORS = {
@@ -67,70 +66,9 @@ class Drawing:
         return self.alt
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table as a notebook shows it: HTML, and plain text where there is none."""
-
-    data: pd.DataFrame
-
-    def _repr_html_(self):
-        return self.data.to_html(index=False, border=0)
-
-    def __repr__(self):
-        return self.data.to_string(index=False)
-
-
-def settings_table(old, new) -> Table:
-    """Return the settings that differ between two configurations, old and new beside each other."""
-    rows = [{k: _plain(v) for k, v in row.items()} for row in changed(old, new)]
-    return Table(pd.DataFrame(rows))
-
-
-def summary_table(record: dict) -> Table:
-    """Return what a run came to: its losses, and the time and the device it took."""
-    losses, speed, environment = (record[key] for key in ("losses", "speed", "environment"))
-    rows = {
-        "full-coverage loss": f"{losses['full_coverage']:.4f} nats per character",
-        "official loss": f"{_plain(losses['official'])} nats per character "
-        f"(coverage {losses['coverage']:.3f})",
-        "bits per byte": f"{losses['bits_per_byte']:.4f}",
-        "loss on the test titles": f"{_plain(losses['test'])} nats per character",
-        "measured on": f"{record['titles']['val']:,} validation titles, {caption(record)}",
-        "parameters": f"{record['parameters']:,}",
-        "trained": f"{record['steps']:,} steps in {speed['seconds']:,.0f} s, "
-        f"{speed['tokens_per_second']:,.0f} tokens per second",
-        "on": f"{environment['device']}, {environment['precision']}, torch {environment['torch']}",
-    }
-    return Table(pd.DataFrame({"": rows.keys(), "this run": rows.values()}))
-
-
-def steps_table(records: list[dict]) -> Table:
-    """Return the losses of each step, a row each; a step that is not lossless is marked."""
-    rows = [
-        {
-            "step": r["title"] + ("" if r["tokenizer"]["lossless"] else " (not lossless)"),
-            "official": _plain(r["losses"]["official"]),
-            "coverage": f"{r['losses']['coverage']:.3f}",
-            "full coverage": f"{r['losses']['full_coverage']:.4f}",
-            "bits per byte": f"{r['losses']['bits_per_byte']:.4f}",
-            "test titles": _plain(r["losses"]["test"]),
-        }
-        for r in records
-    ]
-    return Table(pd.DataFrame(rows))
-
-
-def _plain(value):
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.4f}" if value > 0.1 else f"{value:g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
 def draw(out, label: str, data: pd.DataFrame, alt: str, plot, height: float = 3.4) -> Drawing:
     """Draw with `plot(axes)`, write `figures/<label>.svg` and the numbers `data` under `out`."""
-    _write_csv(out, label, data)
+    write_csv(out, label, data)
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # the browser has those that DejaVu lacks
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
@@ -141,17 +79,6 @@ def draw(out, label: str, data: pd.DataFrame, alt: str, plot, height: float = 3.
     svg = svg.getvalue().replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
     (Path(out) / "figures" / f"{label}.svg").write_text(svg, encoding="utf-8")
     return Drawing(svg, alt)
-
-
-def _write_csv(out, label, data):
-    folder = Path(out) / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
-    data.to_csv(folder / f"{label}.csv", index=False, lineterminator="\n")
-
-
-def caption(record: dict) -> str:
-    """Return on what stories and preset a record's numbers were measured, for a figure's corner."""
-    return f"{record['stories']['source']} stories, preset {record['preset']}"
 
 
 def color(step: str) -> str:
@@ -195,6 +122,83 @@ def loss_curves(out, label: str, records: list[dict]) -> Drawing:
     finals = ", ".join(f"{r['title']} {r['curve'][-1]['full_coverage']:.3f}" for r in records)
     alt = f"Validation loss against epoch, in nats per character; at the end: {finals}."
     data = pd.DataFrame(rows).assign(unigram=unigram)
+    return draw(out, label, data, alt, plot)
+
+
+def loss_by_word(out, label: str, losses: dict, records: list[dict], most: int = 14) -> Drawing:
+    """Draw the mean loss of a word by its place in the title, a line a step.
+
+    `losses` holds, for each record's step, what `lib.predictions.word_losses` gives. The point set
+    apart on the right is the end of the title.
+    """
+    rows = []
+    for record in records:
+        titles = [t for t in losses[record["step"]] if t is not None]
+        for place in range(most):
+            words = [t[place] for t in titles if place < len(t) - 1]
+            if words:
+                rows.append((record["step"], str(place + 1), np.mean(words), len(words)))
+        rows.append((record["step"], "end", np.mean([t[-1] for t in titles]), len(titles)))
+    data = pd.DataFrame(rows, columns=["step", "word", "nats", "titles"])
+
+    def plot(axes):
+        ends = []
+        for record in records:
+            own, lines = color(record["step"]), data[data["step"] == record["step"]]
+            nats = lines["nats"].to_numpy()
+            axes.plot(np.arange(1, len(nats)), nats[:-1], color=own)
+            axes.plot([most + 1.5], nats[-1:], "o", color=own)
+            ends.append((nats[-2], record["title"], own))
+        axes.set_xticks([1, 5, 10, most + 1.5], ["1", "5", "10", "end"])
+        axes.set(xlabel="word of the title", ylabel="mean loss (nats per word)", ylim=(0, None),
+                 title=caption(records[-1]))  # fmt: skip
+        _label_ends(axes, ends)
+        axes.grid(axis="y")
+
+    alt = "Mean loss of a word by its place in the title, in nats. " + "; ".join(
+        f"{r['title']}: first word {d['nats'].iloc[0]:.1f}, end {d['nats'].iloc[-1]:.1f}"
+        for r in records
+        for d in [data[data["step"] == r["step"]]]
+    )
+    return draw(out, label, data, alt, plot)
+
+
+def loss_by_batch(out, label: str, record: dict, sweep: list[dict]) -> Drawing:
+    """Draw what one trained model scores as the batch of its evaluation grows.
+
+    `sweep` are `{batch, official, coverage, full_coverage}`, from the smallest batch on.
+    """
+    data = pd.DataFrame(sweep)
+    data["official / coverage"] = data["official"] / data["coverage"]
+    own, low = color(record["step"]), data.loc[data["official"].idxmin()]
+    full = data["full_coverage"].iloc[0]
+
+    def plot(axes):
+        axes.plot(data["batch"], data["full_coverage"], color=own)
+        axes.plot(data["batch"], data["official / coverage"], color=GREY, linewidth=1)
+        axes.plot(data["batch"], data["official"], ":", color=own)
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(lambda batch, _: f"{batch:g}")
+        axes.margins(y=0.3)
+        batch, offset = record["config"]["batch_size"], {"textcoords": "offset points"}
+        axes.axvline(batch, color=FAINT, linewidth=1)
+        axes.annotate("the preset's own", (batch, 0), (-4, 4), ha="right", fontsize=10,
+                      xycoords=("data", "axes fraction"), **offset)  # fmt: skip
+        axes.annotate(f"as printed {low['official']:.3f}", (low["batch"], low["official"]), (0, -6),
+                      ha="center", va="top", color=own, fontsize=10, **offset)  # fmt: skip
+        axes.annotate("as printed ÷ coverage (thin)", (0, 1), (6, -20), va="top", fontsize=10,
+                      xycoords="axes fraction", **offset)  # fmt: skip
+        axes.annotate(f"every token scored {full:.3f}", (0, 1), (6, -4), va="top", color=own,
+                      fontsize=10, xycoords="axes fraction", **offset)  # fmt: skip
+        axes.set(xlabel=f"batch of the evaluation (windows of {record['config']['block_size']} "
+                 "tokens)", ylabel=LOSS, title=caption(record))  # fmt: skip
+        axes.grid(axis="y")
+
+    alt = (
+        f"The loss of one model against the batch it is evaluated with, nats per character: as "
+        f"the challenge prints it, down to {low['official']:.3f} at batch {low['batch']:.0f}; "
+        f"with every token scored, {full:.3f} at every batch."
+    )
     return draw(out, label, data, alt, plot)
 
 
@@ -279,270 +283,3 @@ def token_frequency(out, label: str, run, count: int = 20) -> Drawing:
     share = 100 * counts[top] / counts.sum()
     alt = f"The {count} most frequent tokens; first {shown(names[0])}, {share[0]:.1f} % of all."
     return bars(out, label, names, share, xlabel="share of the training tokens (%)", alt=alt)
-
-
-def final_losses(out, label: str, records: list[dict], names: list[str]) -> Drawing:
-    """Draw the last full-coverage loss of each record as a point on one scale, by these names."""
-    losses = [record["losses"]["full_coverage"] for record in records]
-
-    def plot(axes):
-        places = np.arange(len(names))
-        axes.hlines(places, min(losses), losses, color=FAINT, linewidth=1)
-        axes.scatter(losses, places, c=[color(r["step"]) for r in records], s=60, zorder=3)
-        for place, loss in zip(places, losses, strict=True):
-            axes.annotate(f"{loss:.3f}", (loss, place), (0, 9), textcoords="offset points",
-                          ha="center", fontsize=10)  # fmt: skip
-        axes.set_yticks(places, names)
-        axes.invert_yaxis()
-        axes.margins(x=0.15, y=0.2)
-        axes.set(xlabel=LOSS, title=caption(records[-1]))
-        axes.tick_params(axis="y", length=0)
-        axes.grid(axis="x")
-
-    alt = "Full-coverage loss, nats per character: " + ", ".join(
-        f"{name} {loss:.3f}" for name, loss in zip(names, losses, strict=True)
-    )
-    data = pd.DataFrame({"title": names, "full_coverage": losses})
-    return draw(out, label, data, alt, plot, 1.2 + 0.45 * len(names))
-
-
-def loss_by_word(out, label: str, losses: dict, records: list[dict], most: int = 14) -> Drawing:
-    """Draw the mean loss of a word by its place in the title, a line a step.
-
-    `losses` holds, for each record's step, what `lib.predictions.word_losses` gives. The point set
-    apart on the right is the end of the title.
-    """
-    rows = []
-    for record in records:
-        titles = [t for t in losses[record["step"]] if t is not None]
-        for place in range(most):
-            words = [t[place] for t in titles if place < len(t) - 1]
-            if words:
-                rows.append((record["step"], str(place + 1), np.mean(words), len(words)))
-        rows.append((record["step"], "end", np.mean([t[-1] for t in titles]), len(titles)))
-    data = pd.DataFrame(rows, columns=["step", "word", "nats", "titles"])
-
-    def plot(axes):
-        ends = []
-        for record in records:
-            own, lines = color(record["step"]), data[data["step"] == record["step"]]
-            nats = lines["nats"].to_numpy()
-            axes.plot(np.arange(1, len(nats)), nats[:-1], color=own)
-            axes.plot([most + 1.5], nats[-1:], "o", color=own)
-            ends.append((nats[-2], record["title"], own))
-        axes.set_xticks([1, 5, 10, most + 1.5], ["1", "5", "10", "end"])
-        axes.set(xlabel="word of the title", ylabel="mean loss (nats per word)", ylim=(0, None),
-                 title=caption(records[-1]))  # fmt: skip
-        _label_ends(axes, ends)
-        axes.grid(axis="y")
-
-    alt = "Mean loss of a word by its place in the title, in nats. " + "; ".join(
-        f"{r['title']}: first word {d['nats'].iloc[0]:.1f}, end {d['nats'].iloc[-1]:.1f}"
-        for r in records
-        for d in [data[data["step"] == r["step"]]]
-    )
-    return draw(out, label, data, alt, plot)
-
-
-@dataclass(frozen=True)
-class Html:
-    """Text set by hand as a notebook shows it, and `alt` where there is no HTML."""
-
-    html: str
-    alt: str
-
-    def _repr_html_(self):
-        return self.html
-
-    def __repr__(self):
-        return self.alt
-
-
-def coloured_titles(out, label: str, rows: list[dict], most: float = 12.0) -> Html:
-    """Show titles token by token, the darker the higher a token's loss, steps one under another.
-
-    `rows` are `{title, step, tokens, losses}`, losses in nats; `most` is the loss of the darkest.
-    """
-    parts = []
-    for i, row in enumerate(rows):
-        if i == 0 or row["title"] != rows[i - 1]["title"]:
-            parts.append(f"<p><strong>{escape(row['title'])}</strong></p>")
-        spans = "".join(
-            f'<span title="{loss:.2f} nats" style="background: rgba(213, 101, 27, '
-            f'{min(loss / most, 1) * 0.85:.2f}); padding: 0.15em 0; border-radius: 3px">'
-            f"{escape(token)}</span>"
-            for token, loss in zip(row["tokens"], row["losses"], strict=True)
-        )
-        parts.append(
-            f'<p style="white-space: pre-wrap; line-height: 1.9">{spans} '
-            f"<small>{escape(row['step'])}, {sum(row['losses']):.1f} nats</small></p>"
-        )
-    data = pd.DataFrame(rows).explode(["tokens", "losses"])
-    _write_csv(out, label, data)
-    alt = "\n".join(f"{r['title']} ({r['step']}): {sum(r['losses']):.1f} nats" for r in rows)
-    return Html("".join(parts), alt)
-
-
-def samples(out, label: str, records: list[dict], written: dict) -> Html:
-    """Show the titles that each step's model wrote, as a list a step."""
-    parts, rows = [], []
-    for record in records:
-        titles = written[record["step"]]
-        items = "".join(f"<li>{escape(t) or '(nothing)'}</li>" for t in titles)
-        parts.append(f"<p><strong>{escape(record['title'])}</strong></p><ol>{items}</ol>")
-        rows += [{"step": record["title"], "headline": title} for title in titles]
-    _write_csv(out, label, pd.DataFrame(rows))
-    alt = "\n".join(f"{row['step']}: {row['headline']}" for row in rows)
-    return Html("".join(parts), alt)
-
-
-def window(tokenizer, ids, width: int = 58) -> str:
-    """Return inputs over targets, a bar between tokens, in lines of at most about `width`."""
-    tokens = [shown(tokenizer.token(i)).replace("␣", " ") for i in ids]
-    rows, start = [], 0
-    while start < len(tokens) - 1:
-        end = start + 1
-        while end < len(tokens) - 1 and len("|".join(tokens[start : end + 2])) <= width:
-            end += 1
-        rows += [
-            f"in:   {'|'.join(tokens[start:end])}",
-            f"out:  {'|'.join(tokens[start + 1 : end + 1])}",
-        ]
-        rows.append("")
-        start = end
-    return "\n".join(rows).rstrip()
-
-
-def shown(token: str) -> str:
-    """Return a token as a figure shows it: spaces and control characters made visible."""
-    token = token.replace(" ", "␣")
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in token)
-
-
-def loss_by_batch(out, label: str, record: dict, sweep: list[dict]) -> Drawing:
-    """Draw what one trained model scores as the batch of its evaluation grows.
-
-    `sweep` are `{batch, official, coverage, full_coverage}`, from the smallest batch on.
-    """
-    data = pd.DataFrame(sweep)
-    data["official / coverage"] = data["official"] / data["coverage"]
-    own, low = color(record["step"]), data.loc[data["official"].idxmin()]
-    full = data["full_coverage"].iloc[0]
-
-    def plot(axes):
-        axes.plot(data["batch"], data["full_coverage"], color=own)
-        axes.plot(data["batch"], data["official / coverage"], color=GREY, linewidth=1)
-        axes.plot(data["batch"], data["official"], ":", color=own)
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(lambda batch, _: f"{batch:g}")
-        axes.margins(y=0.3)
-        batch, offset = record["config"]["batch_size"], {"textcoords": "offset points"}
-        axes.axvline(batch, color=FAINT, linewidth=1)
-        axes.annotate("the preset's own", (batch, 0), (-4, 4), ha="right", fontsize=10,
-                      xycoords=("data", "axes fraction"), **offset)  # fmt: skip
-        axes.annotate(f"as printed {low['official']:.3f}", (low["batch"], low["official"]), (0, -6),
-                      ha="center", va="top", color=own, fontsize=10, **offset)  # fmt: skip
-        axes.annotate("as printed ÷ coverage (thin)", (0, 1), (6, -20), va="top", fontsize=10,
-                      xycoords="axes fraction", **offset)  # fmt: skip
-        axes.annotate(f"every token scored {full:.3f}", (0, 1), (6, -4), va="top", color=own,
-                      fontsize=10, xycoords="axes fraction", **offset)  # fmt: skip
-        axes.set(xlabel=f"batch of the evaluation (windows of {record['config']['block_size']} "
-                 "tokens)", ylabel=LOSS, title=caption(record))  # fmt: skip
-        axes.grid(axis="y")
-
-    alt = (
-        f"The loss of one model against the batch it is evaluated with, nats per character: as "
-        f"the challenge prints it, down to {low['official']:.3f} at batch {low['batch']:.0f}; "
-        f"with every token scored, {full:.3f} at every batch."
-    )
-    return draw(out, label, data, alt, plot)
-
-
-def points(out, label: str, rows: list[dict], *, xlabel: str, what: str, title="", low=None):
-    """Draw a point for each of `rows`, `{name, value, color, ranked}`, the first on top, one scale.
-
-    One that is not ranked is hollow and says so. The scale starts at `low`, or, without it, is a
-    tenth wide or more, so that a small difference looks small. `what` opens the text for who cannot
-    see it.
-    """
-    data = pd.DataFrame(rows)
-
-    def plot(axes):
-        start, end = data["value"].min(), data["value"].max()
-        room = max(0.05 - (end - start) / 2, 0.15 * (end - start))
-        axes.set_xlim(start - room if low is None else low, end + 2.5 * room)
-        axes.hlines(data.index, axes.get_xlim()[0], data["value"], color=FAINT, linewidth=1)
-        faces = [own if r else "none" for own, r in zip(data["color"], data["ranked"], strict=True)]
-        axes.scatter(data["value"], data.index, s=60, c=faces, edgecolors=data["color"], zorder=3)
-        for place, row in enumerate(data.itertuples()):
-            text = f"{row.value:.3f}" + ("" if row.ranked else " not ranked")
-            axes.annotate(text, (row.value, place), (9, 0), textcoords="offset points",
-                          va="center", fontsize=10, color=row.color)  # fmt: skip
-        _rows(axes, data["name"])
-        axes.set(xlabel=xlabel, title=title)
-
-    alt = f"{what}: " + ", ".join(
-        f"{r['name']} {r['value']:.3f}" + ("" if r["ranked"] else " (not ranked)") for r in rows
-    )
-    named = data.drop(columns="color").rename(columns={"value": xlabel})
-    return draw(out, label, named, alt, plot, 1.1 + 0.36 * len(rows))
-
-
-def pairs(out, label: str, rows: list[dict], *, columns, what: str, title=""):
-    """Draw two losses of each of `rows`, `{name, color, first, second}`, joined by a line.
-
-    The first is hollow, the second filled; `columns` are their names. Where one is None, the row's
-    `note` may say why, and a dashed line show its `range`.
-    """
-
-    def plot(axes):
-        for place, row in enumerate(rows):
-            own = row["color"]
-            ends = sorted(v for v in (row["first"], row["second"]) if v is not None)
-            axes.plot(ends, [place] * len(ends), color=own, linewidth=1)
-            for value, face in ((row["first"], "none"), (row["second"], own)):
-                if value is not None:
-                    axes.plot(value, place, "o", color=own, markerfacecolor=face, zorder=3)
-            axes.plot(row.get("range", ()), [place] * len(row.get("range", ())), "--", color=own,
-                      linewidth=1)  # fmt: skip
-            right = row.get("note") or f"{ends[-1]:.3f}"
-            for value, text, side in (
-                (ends[0], f"{ends[0]:.3f}" if len(ends) == 2 or "note" in row else "", -1),
-                (max([*ends, *row.get("range", ())]), right, 1),
-            ):
-                axes.annotate(text, (value, place), (8 * side, 0), textcoords="offset points",
-                              ha="right" if side < 0 else "left", va="center", fontsize=10,
-                              color=own)  # fmt: skip
-        _rows(axes, [row["name"] for row in rows])
-        axes.margins(x=0.22)
-        axes.set(xlabel=LOSS, title=f"○ {columns[0]}   ● {columns[1]}\n{title}")
-
-    alt = f"{what}, {columns[0]} and {columns[1]}: " + "; ".join(
-        f"{r['name']} {_plain(r['first'])} and {r.get('note') or _plain(r['second'])}" for r in rows
-    )
-    data = [[r["name"], r["first"], r["second"], r.get("note", "")] for r in rows]
-    data = pd.DataFrame(data, columns=["name", *columns, "note"])
-    return draw(out, label, data, alt, plot, 1.3 + 0.36 * len(rows))
-
-
-def _rows(axes, names):
-    """Name the rows of a figure, the first on top."""
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x")
-
-
-def arms(out, label: str, records: list[dict]) -> Drawing:
-    """Draw the full-coverage loss of each record; one that is not lossless is marked not ranked."""
-    rows = [
-        {
-            "name": record["title"],
-            "value": record["losses"]["full_coverage"],
-            "color": color(record["step"]),
-            "ranked": record["tokenizer"]["lossless"],
-        }
-        for record in records
-    ]
-    title = caption(records[-1])
-    return points(out, label, rows, xlabel=LOSS, what="Full-coverage loss", title=title)

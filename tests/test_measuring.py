@@ -14,7 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lib import figures
+from lib import comparisons
 from lib.compression import PPMD_MEMORY, bits_per_byte, ppmd, text, xz
 from lib.config import Config, changed, load_preset, load_step
 from lib.data import load_titles
@@ -237,7 +237,7 @@ def test_a_result_that_is_not_lossless_is_hollow_and_named(tmp_path):
         {"name": "fair", "value": 1.0, "color": "#111111", "ranked": True},
         {"name": "lossy", "value": 0.5, "color": "#222222", "ranked": False},
     ]
-    drawing = figures.points(tmp_path, "x", rows, xlabel="bits per byte", what="Two")
+    drawing = comparisons.points(tmp_path, "x", rows, xlabel="bits per byte", what="Two")
     assert drawing.alt == "Two: fair 1.000, lossy 0.500 (not ranked)"
     assert drawing.svg.count("fill: #111111; stroke: #111111") == 1
     assert "fill: #222222; stroke: #222222" not in drawing.svg
