@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from . import book, colab, site
-from .config import PRESETS, STEPS
+from .config import PRESETS, PUBLIC_BEST, STEPS
 
 STORIES = """'hub', or the path of a parquet, csv or txt file (default: the variable HN_STORIES,
 else the hub; smoke makes its own)"""
@@ -54,7 +54,8 @@ def _parser():
         sub.add_argument("--fresh", action="store_true", help=FRESH)
 
     sub = command("seeds", _seeds, "train steps under several seeds, and say how much they differ")
-    sub.add_argument("--step", action="append", choices=STEPS, metavar="STEP", dest="steps",
+    sub.add_argument("--step", action="append", choices=(*STEPS, PUBLIC_BEST),
+                     metavar="STEP", dest="steps",
                      help="for example 02_adamw; may be given again (default: all)")  # fmt: skip
     sub.add_argument("--seeds", type=int, default=5, metavar="N",
                      help="how many: 1337, 1338, … (default: %(default)s)")  # fmt: skip
@@ -73,6 +74,17 @@ def _parser():
                      help="how many: 1337, 1338, … (default: %(default)s)")  # fmt: skip
     sub.add_argument("--out", type=Path, default=book.ROOT,
                      help="where results/ladder/ is written (default: the book)")  # fmt: skip
+
+    sub = command("search", _search, "tune the settings of step three together, with Optuna")
+    sub.add_argument("--preset", default="tiny",
+                     help=f"one of {', '.join(PRESETS)} (default: %(default)s)")  # fmt: skip
+    sub.add_argument("--stories", help=STORIES)
+    sub.add_argument("--trials", type=int, default=20, metavar="N",
+                     help="how many more (default: %(default)s)")  # fmt: skip
+    sub.add_argument("--storage", metavar="URL", help="the study's database, as Optuna takes it "
+                     "(default: SQLite, _build/search.db)")  # fmt: skip
+    sub.add_argument("--out", type=Path, default=book.ROOT,
+                     help="where results/search/ is written (default: the book)")  # fmt: skip
 
     for name, function, help_ in (
         ("site", _site, "render the published book, executing nothing"),
@@ -117,6 +129,16 @@ def _ladder(options):
 
     _, titles = book.resolve_stories(options.preset, options.stories)
     ladder.climb(options.preset, titles, options.out, options.seeds)
+
+
+def _search(options):
+    from . import search  # needs PyTorch
+
+    _, titles = book.resolve_stories(options.preset, options.stories)
+    try:
+        search.search(options.preset, titles, options.out, options.trials, options.storage)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{error}. Run `pip install -r requirements-dev.txt` first.") from error
 
 
 def _site(options):

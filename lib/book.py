@@ -28,7 +28,11 @@ from .data import Titles, load_titles
 
 LIB = Path(__file__).parent
 ROOT = LIB.parent
-TABLES = ("*.csv", "results/seeds/*.json", "results/bench.json")  # which no notebook writes
+TABLES = (  # which no notebook writes
+    "*.csv",
+    *(f"results/{name}/*.json" for name in ("seeds", "ladder", "search")),
+    "results/bench.json",
+)
 PAGES = ("*.md", "myst.yml", "plugins", "theme", *TABLES)  # what a book is beside its notebooks
 # On a CPU, glibc and PyTorch give the memory of each large tensor back and fetch it again, page by
 # page, at the next step: up to a third of a run. With these a kernel keeps it, in large pages.

@@ -6,7 +6,7 @@
 import numpy as np
 import pandas as pd
 
-from .figures import FAINT, LOSS, Drawing, color, draw
+from .figures import FAINT, GREY, LOSS, Drawing, color, draw
 from .tables import caption, plain
 
 
@@ -123,3 +123,36 @@ def _rows(axes, names):
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
+
+
+def ladder(out, label: str, record: dict) -> Drawing:
+    """Draw what each rung of a ladder gained over the rung below it, with two standard errors.
+
+    A filled point is a change that was kept, a hollow one a change that was not.
+    """
+    rungs = record["rungs"][1:]
+    gains = [rung["gain"] for rung in rungs]
+    errors = [2 * rung["standard_error"] for rung in rungs]
+
+    def plot(axes):
+        own = color("04_lowest_loss")
+        axes.axvline(0, color=GREY, linewidth=1)
+        for place, (rung, gain, error) in enumerate(zip(rungs, gains, errors, strict=True)):
+            face = own if rung["kept"] else "none"
+            axes.plot([gain - error, gain + error], [place] * 2, color=own, linewidth=1)
+            axes.plot(gain, place, "o", color=own, markerfacecolor=face, markersize=8, zorder=3)
+            axes.annotate(f"{gain:+.3f}", (max(gain + error, 0), place), (8, 0), va="center",
+                          textcoords="offset points", fontsize=10)  # fmt: skip
+        _rows(axes, [rung["title"] for rung in rungs])
+        axes.margins(x=0.2)
+        count = record["seeds"]
+        axes.set(xlabel="fall of the loss (nats per character)",
+                 title=f"● kept   ○ not kept\n{caption(record)}, {count} seeds")  # fmt: skip
+
+    alt = "What each change gained over the rung below, nats per character: " + "; ".join(
+        f"{rung['title']} {gain:+.4f} ± {error:.4f}" + ("" if rung["kept"] else " (not kept)")
+        for rung, gain, error in zip(rungs, gains, errors, strict=True)
+    )
+    columns = ["name", "title", "gain", "standard_error", "kept", "mean", "seconds"]
+    data = pd.DataFrame([{name: rung[name] for name in columns} for rung in rungs])
+    return draw(out, label, data, alt, plot, 1.3 + 0.4 * len(rungs))

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
-from .config import PRESETS, STEPS, Config, load_step
+from .config import PRESETS, PUBLIC_BEST, STEPS, Config, load_step
 from .data import Titles
 from .record import (
     check,
@@ -184,10 +184,14 @@ def check_seeds(record: dict, step: str) -> dict:
 
 
 def _write_differences(out):
-    """Compare each step with the step before it, where both have seeds on the same titles."""
-    records = {step: read_seeds(out, step) for step in STEPS if _path(out, step).exists()}
+    """Compare each step with the step before it, and the best public recipe with the last step.
+
+    Only where both have seeds on the same titles.
+    """
+    order = (*STEPS, PUBLIC_BEST)
+    records = {step: read_seeds(out, step) for step in order if _path(out, step).exists()}
     differences = {}
-    for before, step in pairwise(STEPS):
+    for before, step in pairwise(order):
         pair = [records.get(before), records.get(step)]
         if None in pair or not same_conditions(pair):
             continue

@@ -135,6 +135,42 @@ def window(tokenizer, ids, width: int = 58) -> str:
     return "\n".join(rows).rstrip()
 
 
+def ladder_table(ladder: dict, kept: bool) -> Table:
+    """Return the changes of a ladder that were kept, or those that were not: reason and gain.
+
+    Gains are how much lower the loss was than on the rung below, ± one standard error, in nats per
+    character.
+    """
+    rows = [
+        {
+            "change": rung["title"],
+            "what we expected": rung["why"],
+            "gain": f"{rung['gain']:+.4f} ± {rung['standard_error']:.4f}",
+        }
+        for rung in ladder["rungs"][1:]
+        if rung["kept"] == kept
+    ]
+    return Table(pd.DataFrame(rows, columns=["change", "what we expected", "gain"]))
+
+
+def search_table(search: dict, count: int = 8) -> Table:
+    """Return the `count` best trials of a search: what each changed, and its loss."""
+    best = sorted(search["trials"], key=lambda trial: trial["loss"])[:count]
+    rows = [
+        {
+            "trial": trial["number"],
+            **{name: _three_digits(value) for name, value in trial["changes"].items()},
+            "full coverage": f"{trial['loss']:.4f}",
+        }
+        for trial in best
+    ]
+    return Table(pd.DataFrame(rows))
+
+
+def _three_digits(value):
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def plain(value) -> str:
     """Return a value as a table shows it: a dash for none, four digits of a loss."""
     if value is None:

@@ -24,6 +24,7 @@ LABELS = {
         "output_step_two_token_10",
         "token_predictions_two",
     ],
+    "04_lowest_loss": ["get_muon", "step_three_settings", "ladder", "loss_step_three"],
 }
 
 
@@ -44,6 +45,10 @@ def test_the_optimizer_of_step_one_is_the_one_that_later_steps_import():
 
 def test_the_rope_of_step_two_is_the_one_that_later_steps_import():
     assert inspect.getsource(model.rope).strip() in cell("03_rope_vocab", "rope")
+
+
+def test_the_muon_of_step_three_is_the_one_of_lib():
+    assert inspect.getsource(optim.get_muon).strip() in cell("04_lowest_loss", "get_muon")
 
 
 def test_the_notebooks_optimizer_steps_as_adamw_is_defined():
@@ -112,7 +117,7 @@ def test_the_labels_that_the_report_embeds_are_there_with_their_outputs(name):
     }
     assert set(LABELS[name]) <= set(found)
     for label, c in found.items():
-        if label not in ("get_optimizer", "rope"):
+        if label not in ("get_optimizer", "rope", "get_muon"):
             assert c.outputs, f"{name}: {label} has no output"
 
 
