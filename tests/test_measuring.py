@@ -27,7 +27,7 @@ from .conftest import ROOT
 from .test_notebooks import cell
 
 TITLES = ["Show HN: a é thing", "日本", "😀 <eos>", "tabs\tand more", "Show HN: a é thing"]
-STEPS = ("01_baseline", "02_adamw", "03_rope_vocab")
+STEPS = ("01_baseline", "02_adamw", "03_rope_vocab", "04_lowest_loss")
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,8 @@
 
 import re
 import sys
-import unicodedata
 from pathlib import Path
 from urllib.parse import quote
-from xml.etree import ElementTree
 
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
@@ -45,41 +43,9 @@ def words(node):
 
 
 def mathml(katex):
-    """The MathML in what KaTeX made, with letter styles and spacing that browsers leave out."""
+    """The MathML in what KaTeX made, without the TeX that it keeps beside it."""
     found = re.search(r"<math.*</math>", katex, re.S).group()
-    tree = ElementTree.fromstring(found.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', ""))
-    for parent in list(tree.iter()):
-        before = None
-        for child in list(parent):
-            if child.tag == "annotation":
-                parent.remove(child)
-            elif child.tag == "mo" and child.text == "\u2061":  # log p, but log(p)
-                after = list(parent)[list(parent).index(child) + 1 :][:1]
-                if after and (after[0].tag != "mo" and after[0].find("mo[@fence]") is None):
-                    child.set("rspace", "0.167em")
-            elif child.tag == "mo" and child.text in "+−±" and before in ("=", "<", "(", ","):
-                child.set("form", "prefix")
-            elif child.tag == "mo" and parent.get("accent"):
-                child.attrib.setdefault("stretchy", "false")
-            before = child.text if child.tag == "mo" else None
-        if parent.tag in ("msub", "msup", "msubsup"):
-            for sign in (sign for script in list(parent)[1:] for sign in script.iter("mo")):
-                sign.attrib.update(lspace="0", rspace="0")
-        if (style := parent.get("mathvariant", "normal")) != "normal" and len(parent.text) == 1:
-            parent.text = styled(parent.text, style.upper())
-            parent.set("mathvariant", "normal")
-    return Markup(ElementTree.tostring(tree, encoding="unicode", short_empty_elements=False))
-
-
-def styled(char, style):
-    """`char` as Unicode's own letter of a style: DOUBLE-STRUCK, SCRIPT, FRAKTUR, BOLD-ITALIC…"""
-    letter = re.sub(r"LATIN |GREEK |LETTER ", "", unicodedata.name(char))
-    for name in (f"MATHEMATICAL {style}", f"MATHEMATICAL {style.replace('-', ' ')}", style):
-        try:
-            return unicodedata.lookup(f"{name} {letter}")
-        except KeyError:
-            continue
-    return char
+    return Markup(re.sub(r"<annotation.*</annotation>", "", found, flags=re.S))
 
 
 def ansi(text):
