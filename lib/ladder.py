@@ -18,6 +18,24 @@ from .seeds import compare, run_seeds, summary
 START = "03_rope_vocab"
 LEVERS = [  # name, what people read, what it changes, why it might help
     (
+        "muon",
+        "Muon",
+        {
+            "optimizer": "muon",
+            "muon_learning_rate": 0.02,
+            "muon_weight_decay": 0.1,
+            "learning_rate": 3e-3,
+            "weight_decay": 0.0,
+        },
+        "a matrix is moved in all its directions alike, and so learns more from each step",
+    ),
+    (
+        "wsd",
+        "warm-up, stable, decay",
+        {"schedule": "wsd", "warmup": 0.05, "decay": 0.4},
+        "the learning rate stays high for longer, then falls to zero",
+    ),
+    (
         "vocabulary",
         "half the vocabulary",
         {"vocab_factor": 0.5},
@@ -40,24 +58,6 @@ LEVERS = [  # name, what people read, what it changes, why it might help
         "whole titles, shuffled",
         {"windows": "titles"},
         "no title is cut, and every epoch has other batches",
-    ),
-    (
-        "muon",
-        "Muon",
-        {
-            "optimizer": "muon",
-            "muon_learning_rate": 0.02,
-            "muon_weight_decay": 0.1,
-            "learning_rate": 3e-3,
-            "weight_decay": 0.0,
-        },
-        "a matrix is moved in all its directions alike, and so learns more from each step",
-    ),
-    (
-        "wsd",
-        "warm-up, stable, decay",
-        {"schedule": "wsd", "warmup": 0.05, "decay": 0.4},
-        "the learning rate stays high for longer, then falls to zero",
     ),
     (
         "gate",
