@@ -15,7 +15,7 @@ from lib.tokenizer import Tokenizer, train_tokenizer
 
 from .reference import encode, train_bpe
 
-KINDS = ("bpe", "sp_bpe")
+KINDS = ("bpe", "sp_bpe", "sp_unigram")
 VOCAB = 600
 CORPUS = synthetic_titles()[:600]
 TRAIN = [*CORPUS[:540], "Is a < b > c?"]
@@ -55,13 +55,13 @@ def trained(kind):
     return train_tokenizer(config(kind), titles(TRAIN, VAL))
 
 
-def sentencepiece_itself(texts, folder, vocab_size=VOCAB):
+def sentencepiece_itself(kind, texts, folder, vocab_size=VOCAB):
     """The model that sentencepiece trains from a file, with the settings the book gives for it."""
     (folder / "titles.txt").write_text("\n".join(texts), encoding="utf-8")
     sentencepiece.SentencePieceTrainer.Train(
-        f"--input={folder / 'titles.txt'} --model_prefix={folder / 'model'} --model_type=bpe"
-        f" --vocab_size={vocab_size} --normalization_rule_name=identity --add_dummy_prefix=false"
-        " --remove_extra_whitespaces=false --byte_fallback=true --minloglevel=2"
+        f"--input={folder / 'titles.txt'} --model_prefix={folder / 'model'}"
+        f" --model_type={kind.removeprefix('sp_')} --vocab_size={vocab_size} --normalization_rule_name=identity"
+        " --add_dummy_prefix=false --remove_extra_whitespaces=false --byte_fallback=true --minloglevel=2"
         " --bos_id=-1 --pad_id=0 --eos_id=1 --unk_id=2 --eos_piece=<eos>"
     )
     return sentencepiece.SentencePieceProcessor(model_file=str(folder / "model.model"))
@@ -79,9 +79,10 @@ def test_bpe_is_the_challenges():
         assert tokenizer.decode(ids) == itself.decode(ids)
 
 
-def test_sp_bpe_is_sentencepieces(tmp_path):
-    itself = sentencepiece_itself(TRAIN + VAL, tmp_path)
-    tokenizer = trained("sp_bpe")
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_it_is_sentencepieces(kind, tmp_path):
+    itself = sentencepiece_itself(kind, TRAIN + VAL, tmp_path)
+    tokenizer = trained(kind)
     assert tokenizer.vocab_size == itself.get_piece_size() == VOCAB
     assert tokenizer.eos_id == itself.eos_id()
     for title in VAL + ODD:
@@ -97,7 +98,7 @@ def test_the_titles_it_is_trained_on(kind, tmp_path):
     if kind == "bpe":
         expected = [encode(train_bpe(TRAIN, VOCAB), [title])[:-1].tolist() for title in VAL]
     else:
-        expected = sentencepiece_itself(TRAIN, tmp_path).encode(VAL)
+        expected = sentencepiece_itself(kind, TRAIN, tmp_path).encode(VAL)
     assert tokenizer.encode(VAL) == expected
     both = train_tokenizer(config(kind), titles(TRAIN, VAL * 20))
     assert len(both.stream(VAL)) < len(tokenizer.stream(VAL))
@@ -153,7 +154,8 @@ def test_a_token_alone_is_readable(kind):
     tokenizer = trained(kind)
     tokens = [tokenizer.token(id_) for id_ in range(VOCAB)]
     assert tokens[tokenizer.eos_id] == "<eos>"
-    assert {" in", " –", "Show" if kind == "sp_bpe" else " Show"} <= set(tokens)
+    whole = {"bpe": {" –", " Show"}, "sp_bpe": {" –", "Show"}, "sp_unigram": {"–"}}[kind]
+    assert whole | {" in"} <= set(tokens)
     assert set("".join(tokens)) <= set("".join(TRAIN + VAL)) | set("<0x>0123456789ABCDEF")
 
 
@@ -193,7 +195,9 @@ def test_a_vocabulary_too_small_for_the_characters():
 def test_a_very_long_title_is_not_left_out_of_training(kind):
     corpus = [*TRAIN, "zyxwvu " * 5_000]
     tokenizer = train_tokenizer(config(kind), titles(corpus))
-    assert len(tokenizer.encode(["zyxwvu"])[0]) <= 2
+    without = train_tokenizer(config(kind), titles(TRAIN))
+    lengths = [len(t.encode(["zyxwvu"])[0]) for t in (tokenizer, without)]
+    assert lengths[0] < lengths[1]
 
 
 character = st.one_of(
@@ -213,7 +217,7 @@ title = st.one_of(
 @settings(max_examples=150, deadline=None)
 @given(batch=st.lists(title, min_size=1, max_size=5))
 def test_any_title_comes_back_or_is_counted(kind, batch):
-    """A title is lossy where it holds U+2581 (`sp_bpe`), a byte never seen in training or a leading
+    """A title is lossy where it holds U+2581 (`sp_…`), a byte never seen in training or a leading
     space (`bpe`), and nowhere else."""
     tokenizer = trained(kind)
     seen = set("".join(TRAIN + VAL).encode()) | {ord(" ")}
@@ -235,5 +239,5 @@ def test_any_title_comes_back_or_is_counted(kind, batch):
 def test_any_title_can_be_trained_on(kind, batch):
     stripped = [t.strip() for t in batch if t.strip()]
     tokenizer = train_tokenizer(config(kind, 700), titles(CORPUS + stripped))
-    lossy = [t for t in stripped if "\u2581" in t] if kind == "sp_bpe" else []
+    lossy = [t for t in stripped if "\u2581" in t] if kind != "bpe" else []
     assert tokenizer.lossy(stripped) == lossy

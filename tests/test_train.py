@@ -48,6 +48,47 @@ def test_evaluations_are_at_the_first_step_every_third_of_an_epoch_and_the_last(
     assert [point["step"] for point in whole.curve] == sorted(expected)
 
 
+EVERYTHING = CONFIG.change(
+    position="rope",
+    title_mask=True,
+    windows="titles",
+    gate=True,
+    layer_scale=0.1,
+    r_drop=1.0,
+    ema=0.9,
+    optimizer="muon",
+    muon_learning_rate=0.02,
+    schedule="wsd",
+    warmup=0.1,
+    decay=0.4,
+    epochs=2,
+)
+
+
+def test_all_of_step_threes_options_continue_bit_identically(tmp_path, monkeypatch):
+    uninterrupted = train(EVERYTHING, TITLES)
+    _stop_at(3, EVERYTHING, tmp_path, monkeypatch)
+    same(train(EVERYTHING, TITLES, folder=tmp_path), uninterrupted)
+
+
+def test_with_ema_the_average_of_the_weights_is_what_is_left():
+    config, after = CONFIG.change(ema=0.8, epochs=1), []
+
+    def get_recorded(model, config):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        optimizer.register_step_post_hook(
+            lambda *_: after.append(model.embedding.weight.detach().clone())
+        )
+        return optimizer
+
+    run = train(config, TITLES, get_optimizer=get_recorded)
+    average = after[0]
+    for weight in after[1:]:
+        average = 0.8 * average + 0.2 * weight
+    torch.testing.assert_close(run.model.embedding.weight, average)
+    assert not torch.equal(run.model.embedding.weight, after[-1])
+
+
 def _train_and_leave(folder, result):
     run = train(CONFIG, TITLES, folder=folder)
     torch.save({"curve": run.curve, "model": run.model.state_dict()}, result)
@@ -87,24 +128,29 @@ class _Interrupted(Exception):
     pass
 
 
-@pytest.fixture
-def stopped(tmp_path, monkeypatch):
-    """The folder of a run that stopped half way."""
+def _stop_at(evaluation, config, folder, monkeypatch):
+    """Train until the evaluation of that number, which is interrupted."""
     import lib.train as module
 
     measure, calls = module._measure, []
 
-    def stop_at_the_sixth(*arguments):
+    def stop(*arguments):
         calls.append(1)
-        if len(calls) == 6:
+        if len(calls) == evaluation:
             raise _Interrupted
         return measure(*arguments)
 
-    monkeypatch.setattr(module, "_measure", stop_at_the_sixth)
-    with pytest.raises(_Interrupted):
-        train(CONFIG, TITLES, folder=tmp_path)
-    monkeypatch.undo()
-    assert len(list(tmp_path.glob("step-*.pt"))) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_measure", stop)
+        with pytest.raises(_Interrupted):
+            train(config, TITLES, folder=folder)
+    assert len(list(folder.glob("step-*.pt"))) == 2
+
+
+@pytest.fixture
+def stopped(tmp_path, monkeypatch):
+    """The folder of a run that stopped half way."""
+    _stop_at(6, CONFIG, tmp_path, monkeypatch)
     return tmp_path
 
 
