@@ -2,6 +2,6 @@
 
 One idea per module, imports pointing one way, in this order:
 config → data → tokenizer → batches → model → optim → evaluate → checkpoint → train → predictions →
-record → seeds → ladder → search → tables → figures → comparisons → compression → colab → site → book →
-the command line, `python -m lib --help`.
+record → seeds → ladder → search → tables → figures → comparisons → compression → colab → site →
+book → the command line, `python -m lib --help`.
 """

@@ -156,3 +156,29 @@ def ladder(out, label: str, record: dict) -> Drawing:
     columns = ["name", "title", "gain", "standard_error", "kept", "mean", "seconds"]
     data = pd.DataFrame([{name: rung[name] for name in columns} for rung in rungs])
     return draw(out, label, data, alt, plot, 1.3 + 0.4 * len(rungs))
+
+
+def seeds(out, label: str, records: list[dict]) -> Drawing:
+    """Draw the losses of several seeds of each of `records`, a row each; a bar is their mean."""
+
+    def plot(axes):
+        for place, record in enumerate(records):
+            own = color(record["step"])
+            losses, mean = record["full_coverage"], record["mean"]
+            axes.plot(losses, [place] * len(losses), "o", color=own, alpha=0.5)
+            axes.plot([mean] * 2, [place - 0.25, place + 0.25], color=own)
+            axes.annotate(f"{mean:.3f}", (max(losses), place), (9, 0), va="center", color=own,
+                          textcoords="offset points", fontsize=10)  # fmt: skip
+        _rows(axes, [record["title"] for record in records])
+        axes.margins(x=0.2)
+        axes.set(xlabel=LOSS, title=f"{caption(records[-1])}, a point a seed")
+
+    alt = "Mean full-coverage loss over seeds, nats per character: " + ", ".join(
+        f"{r['title']} {r['mean']:.4f} (standard deviation {r['sd']:.4f})" for r in records
+    )
+    rows = [
+        {"title": record["title"], "seed": seed, "full_coverage": loss}
+        for record in records
+        for seed, loss in zip(record["seeds"], record["full_coverage"], strict=True)
+    ]
+    return draw(out, label, pd.DataFrame(rows), alt, plot, 1.2 + 0.5 * len(records))

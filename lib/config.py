@@ -135,7 +135,6 @@ _STEPS = {  # what each step changes of the one before it
         **STEP_TWO_VOCAB,
     },
     "04_lowest_loss": {
-        "tokenizer": "sp_unigram",
         "vocab_factor": 0.5,
         "title_mask": True,
         "windows": "titles",

@@ -203,6 +203,8 @@ def _write_differences(out):
 
 def _title(out, step):
     """Return what people read for `step`: the title of its published record, if there is one."""
+    if step == PUBLIC_BEST:
+        return "best public recipe"
     try:
         return read_record(out, step)["title"]
     except FileNotFoundError:

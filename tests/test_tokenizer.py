@@ -60,8 +60,9 @@ def sentencepiece_itself(kind, texts, folder, vocab_size=VOCAB):
     (folder / "titles.txt").write_text("\n".join(texts), encoding="utf-8")
     sentencepiece.SentencePieceTrainer.Train(
         f"--input={folder / 'titles.txt'} --model_prefix={folder / 'model'}"
-        f" --model_type={kind.removeprefix('sp_')} --vocab_size={vocab_size} --normalization_rule_name=identity"
-        " --add_dummy_prefix=false --remove_extra_whitespaces=false --byte_fallback=true --minloglevel=2"
+        f" --model_type={kind.removeprefix('sp_')} --vocab_size={vocab_size}"
+        " --normalization_rule_name=identity --add_dummy_prefix=false"
+        " --remove_extra_whitespaces=false --byte_fallback=true --minloglevel=2"
         " --bos_id=-1 --pad_id=0 --eos_id=1 --unk_id=2 --eos_piece=<eos>"
     )
     return sentencepiece.SentencePieceProcessor(model_file=str(folder / "model.model"))
