@@ -134,11 +134,7 @@ _STEPS = {  # what each step changes of the one before it
         "weight_decay": 0.1,
         **STEP_TWO_VOCAB,
     },
-    "04_lowest_loss": {
-        "vocab_factor": 0.5,
-        "title_mask": True,
-        "windows": "titles",
-        "gate": True,
+    "04_lowest_loss": {  # as the ladder left it
         "optimizer": "muon",
         "muon_learning_rate": 0.02,
         "muon_weight_decay": 0.1,
@@ -147,6 +143,11 @@ _STEPS = {  # what each step changes of the one before it
         "schedule": "wsd",
         "warmup": 0.05,
         "decay": 0.4,
+        "vocab_factor": 0.5,
+        "title_mask": True,
+        "windows": "titles",
+        "gate": True,
+        "r_drop": 1.0,
     },
 }
 STEPS = tuple(_STEPS)
