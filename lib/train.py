@@ -222,11 +222,10 @@ def _losses(model, x, y, r_drop):
     if not r_drop:
         loss = F.cross_entropy(model(x).flatten(0, 1), y.flatten())
         return loss, loss
-    kept = y.flatten() != IGNORED
-    logits = model(torch.cat((x, x))).flatten(0, 1).view(2, len(kept), -1)[:, kept].float()
-    loss = F.cross_entropy(logits.flatten(0, 1), y.flatten()[kept].repeat(2))
-    a, b = logits.log_softmax(-1)
-    apart = ((a.exp() - b.exp()) * (a - b)).sum(-1).mean() / 2
+    y = y.flatten()
+    a, b = model(torch.cat((x, x))).flatten(0, 1).float().log_softmax(-1).chunk(2)
+    loss = (F.nll_loss(a, y) + F.nll_loss(b, y)) / 2
+    apart = ((a.exp() - b.exp()) * (a - b)).sum(-1)[y != IGNORED].mean() / 2
     return loss, loss + r_drop / 2 * apart
 
 
