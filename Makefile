@@ -9,7 +9,7 @@ FRESH_FLAG = $(if $(FRESH),--fresh)
 FLAGS = $(if $(STORIES),--stories "$(STORIES)") $(addprefix --step ,$(STEP)) $(FRESH_FLAG)
 SITE = $(if $(THEME),--theme $(THEME))
 
-.PHONY: help setup book test run publish seeds ladder search site serve github lint clean
+.PHONY: help setup book test run publish seeds ladder search bench site serve github lint clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -48,6 +48,10 @@ ladder: setup ## STORIES=path [SEEDS=3 PRESET=tiny]: try the changes of step thr
 
 search: $(VENV)/dev ## STORIES=path [TRIALS=20 PRESET=tiny STORAGE=url]: tune step three's settings together
 	$(LIB) search --preset $(PRESET) --trials $(or $(TRIALS),20) $(if $(STORAGE),--storage "$(STORAGE)") $(FLAGS)
+
+bench: PRESET = small
+bench: $(VENV)/dev ## STORIES=path [PRESET=small]: tokens per second, beside the plain loop of tests/reference.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.bench --preset $(PRESET) $(if $(STORIES),--stories "$(STORIES)")
 
 site: setup ## render the published book without executing anything (THEME=book or plain forces one)
 	$(LIB) site $(SITE)

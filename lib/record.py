@@ -203,7 +203,7 @@ def write_json(path: Path, data: dict) -> None:
     """Write `data` to `path` whole or not at all. Raises OSError where the disk is full."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")  # another process may write it as well
     try:
         with open(temporary, "w", encoding="utf-8") as file:
             json.dump(data, file, indent=1, ensure_ascii=False, allow_nan=False)

@@ -10,6 +10,8 @@
 
 import contextlib
 import io
+import time
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,16 +57,11 @@ def search(preset: str, titles: Titles, out: Path, trials: int, storage: str | N
     `out/_build/search.db`. Writes all trials so far to `out/results/search/<preset>.json`.
     """
     import optuna
-    from optuna.storages import RDBStorage, RetryFailedTrialCallback
 
     path = Path(out) / "_build" / "search.db"
     path.parent.mkdir(parents=True, exist_ok=True)
-    database = RDBStorage(
-        storage or f"sqlite:///{path}",
-        heartbeat_interval=HEARTBEAT,
-        heartbeat_stale_trial_callback=RetryFailedTrialCallback(max_retry=3),
-    )
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    database = _open(storage or f"sqlite:///{path}")
     study = optuna.create_study(storage=database, study_name=preset, load_if_exists=True)
 
     def run(trial):
@@ -73,6 +70,8 @@ def search(preset: str, titles: Titles, out: Path, trials: int, storage: str | N
             return train(config, titles).curve[-1]["full_coverage"]
 
     def tell(study, trial):
+        if trial.value is None:
+            return print(f"trial {trial.number}: failed")
         changes = ", ".join(f"{name} {_short(value)}" for name, value in trial.params.items())
         print(f"trial {trial.number}: {_short(trial.value)} nats per character; {changes}")
         _write(study, preset, titles, out)
@@ -80,6 +79,25 @@ def search(preset: str, titles: Titles, out: Path, trials: int, storage: str | N
     # A diverged run is a failed trial, not the end of the search.
     study.optimize(run, n_trials=trials, callbacks=[tell], catch=(FloatingPointError,))
     return study
+
+
+def _open(url):
+    """Return the storage at `url`, made where it is not there, whoever else is making it."""
+    from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+    from sqlalchemy.exc import DatabaseError
+
+    for seconds in (1, 2, 4, None):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Optuna calls heartbeats experimental
+                retry = RetryHeartbeatStaleTrialCallback(max_retry=3)
+                return RDBStorage(
+                    url, heartbeat_interval=HEARTBEAT, heartbeat_stale_trial_callback=retry
+                )
+        except DatabaseError:  # another process has made some of the tables in the meantime
+            if seconds is None:
+                raise
+            time.sleep(seconds)
 
 
 def read_search(out: str | Path, preset: str) -> dict:
@@ -92,16 +110,17 @@ def read_search(out: str | Path, preset: str) -> dict:
 
 
 def _write(study, preset, titles, out):
-    complete = [trial for trial in study.trials if trial.value is not None]
-    record = {
-        "preset": preset,
-        "stories": titles.stories,
-        "titles": {"train": len(titles.train), "val": len(titles.val)},
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "trials": [{"number": t.number, "changes": t.params, "loss": t.value} for t in complete],
-    }
-    name = f"results/search/{preset}.json"
-    write_json(Path(out) / name, check(record, SCHEMA, name))
+    name, complete = f"results/search/{preset}.json", None
+    while complete != (now := [t for t in study.trials if t.value is not None]):
+        complete = now  # another process may have finished a trial, and written less than this
+        record = {
+            "preset": preset,
+            "stories": titles.stories,
+            "titles": {"train": len(titles.train), "val": len(titles.val)},
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "trials": [{"number": t.number, "changes": t.params, "loss": t.value} for t in now],
+        }
+        write_json(Path(out) / name, check(record, SCHEMA, name))
 
 
 def _short(value):

@@ -153,24 +153,6 @@ def ladder_table(ladder: dict, kept: bool) -> Table:
     return Table(pd.DataFrame(rows, columns=["change", "what we expected", "gain"]))
 
 
-def search_table(search: dict, count: int = 8) -> Table:
-    """Return the `count` best trials of a search: what each changed, and its loss."""
-    best = sorted(search["trials"], key=lambda trial: trial["loss"])[:count]
-    rows = [
-        {
-            "trial": trial["number"],
-            **{name: _three_digits(value) for name, value in trial["changes"].items()},
-            "full coverage": f"{trial['loss']:.4f}",
-        }
-        for trial in best
-    ]
-    return Table(pd.DataFrame(rows))
-
-
-def _three_digits(value):
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
 def plain(value) -> str:
     """Return a value as a table shows it: a dash for none, four digits of a loss."""
     if value is None:

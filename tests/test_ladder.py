@@ -1,0 +1,86 @@
+"""The ladder: what is kept, what is not, and the numbers said of each rung."""
+
+import json
+import math
+import statistics
+
+import pytest
+import torch
+
+from lib import ladder
+from lib.config import load_preset
+from lib.data import load_titles
+
+CONFIG = load_preset("smoke").change(
+    num_titles=200, vocab_size=300, n_embd=32, n_layer=1, batch_size=4, epochs=1
+)
+TITLES = load_titles(CONFIG, "synthetic")
+ADAMW = {"optimizer": "adamw", "betas": (0.9, 0.95), "learning_rate": 3e-3}
+LEVERS = [
+    ("still", "no learning rate", {"learning_rate": 1e-12}, "it cannot help"),
+    ("adamw", "AdamW", ADAMW, "it helps"),
+    ("slow", "a tenth of the learning rate", {"learning_rate": 3e-4}, "it harms"),
+    ("position", "RoPE", {"position": "rope"}, "who knows"),
+]
+
+
+@pytest.fixture(scope="module")
+def climbed(tmp_path_factory):
+    """The folder of a ladder, its record, and the configurations of all that was trained."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    trained, run_seeds = [], ladder.run_seeds
+
+    def noted(name, config, *rest):
+        trained.append(config)
+        return run_seeds(name, config, *rest)
+
+    out = tmp_path_factory.mktemp("ladder")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ladder, "load_step", lambda step, preset: CONFIG)
+        patch.setattr(ladder, "run_seeds", noted)
+        yield out, ladder.climb("smoke", TITLES, out, 2, LEVERS), trained
+    torch.set_num_threads(threads)
+
+
+def test_a_change_is_kept_where_it_gains_more_than_two_standard_errors(climbed):
+    _, record, _ = climbed
+    assert [rung.get("kept") for rung in record["rungs"][:4]] == [None, False, True, False]
+    below = record["rungs"][0]
+    for rung in record["rungs"][1:]:
+        gain = statistics.mean(below["losses"]) - statistics.mean(rung["losses"])
+        errors = [statistics.stdev(r["losses"]) / math.sqrt(2) for r in (below, rung)]
+        assert rung["gain"] == pytest.approx(gain)
+        assert rung["standard_error"] == pytest.approx(math.hypot(*errors))
+        assert rung["kept"] == (gain > 2 * math.hypot(*errors))
+        below = rung if rung["kept"] else below
+
+
+def test_each_change_is_tried_on_those_that_were_kept(climbed):
+    _, _, trained = climbed
+    kept = CONFIG.change(**ADAMW)
+    assert trained[:5] == [
+        CONFIG,
+        CONFIG.change(learning_rate=1e-12),
+        kept,
+        kept.change(learning_rate=3e-4),
+        kept.change(position="rope"),
+    ]
+
+
+def test_a_ladder_that_is_climbed_again_trains_nothing_again(climbed, capsys):
+    out, record, _ = climbed
+    again = ladder.climb("smoke", TITLES, out, 2, LEVERS)
+    assert again["rungs"] == record["rungs"]
+    assert capsys.readouterr().out.count("Trained before") == 2 * len(record["rungs"])
+
+
+def test_the_record_is_read_back_and_a_damaged_one_refused(climbed):
+    out, record, _ = climbed
+    assert ladder.read_ladder(out, "smoke")["rungs"] == record["rungs"]
+    path = out / "results" / "ladder" / "smoke.json"
+    path.write_text(json.dumps({**record, "rungs": [{"name": "still"}]}))
+    with pytest.raises(ValueError, match=r"ladder/smoke\.json is damaged: rungs\.0"):
+        ladder.read_ladder(out, "smoke")
+    with pytest.raises(FileNotFoundError, match="lib ladder"):
+        ladder.read_ladder(out, "tiny")
