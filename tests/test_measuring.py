@@ -7,6 +7,7 @@ import math
 import random
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import pandas as pd
 import pyppmd
@@ -142,13 +143,16 @@ def test_titles_in_both_parts_are_counted_and_left_out(smoke_book, titles, measu
             own = [*tokenizer.encode([title])[0], tokenizer.eos_id]
             ids, owner = ids + own, owner + [i] * len(own)
         nats = [0.0] * len(titles.val)
-        for start in range(0, len(ids), model.block_size):
-            window = ids[start : start + model.block_size]
+        starts = range(0, len(ids), model.block_size)
+        if model.title_mask:  # what stands before a title is nothing to it
+            starts = [i for i in range(len(ids)) if i == 0 or owner[i] != owner[i - 1]]
+        for start, end in pairwise([*starts, len(ids)]):
+            window = ids[start:end]
             before = [ids[start - 1] if start else tokenizer.eos_id, *window[:-1]]
             with torch.no_grad():
                 logits = model(torch.tensor([before]))[0].double()
             losses = F.cross_entropy(logits, torch.tensor(window), reduction="none").tolist()
-            for i, loss in zip(owner[start : start + len(window)], losses, strict=True):
+            for i, loss in zip(owner[start:end], losses, strict=True):
                 nats[i] += loss
         told = measured["repeated"]["steps"][step]
         for part, chosen in (
