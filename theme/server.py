@@ -12,21 +12,14 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from json import loads
 from mimetypes import guess_type
-from pathlib import Path
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import quote, unquote
 from urllib.request import ProxyHandler, build_opener
 
-from render import TEMPLATES, Renderer
+from render import HERE, TEMPLATES, Renderer
 
-HERE = Path(__file__).parent
 CONTENT = f"http://localhost:{os.environ.get('CONTENT_CDN_PORT', '3100')}"
 BASE = os.environ.get("BASE_URL", "").rstrip("/")
-FIXED = {  # what MyST fetches beside the pages; a sitemap would need the host's name
-    "/robots.txt": b"User-agent: *\nAllow: /\n",
-    "/sitemap.xml": b'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"/>',
-    "/sitemap_style.xsl": b"",
-}
 OPENER = build_opener(ProxyHandler({}))  # the content server is on this machine: no proxy
 
 
@@ -58,27 +51,19 @@ def page(path):
     content = loads(fetch(f"/content/{read[at]['slug']}.json"))
     titled = bool(content["frontmatter"].get("content_includes_title"))
     renderer = Renderer(BASE, fetch, content.get("references"), titled)
-    around = {"previous": read[at - 1] if at else None, "next": [*read, None][at + 1]}
     return TEMPLATES.get_template("page.html").render(
-        site=site, toc=toc, here=read[at], content=content, page=renderer, **around
+        site=site, toc=toc, read=read, at=at, content=content, page=renderer
     )
-
-
-def stylesheet():
-    """The theme's style, and after it the book's own (`site.options.style`), if it has one."""
-    own = loads(fetch("/config.json")).get("options", {}).get("style")
-    return (HERE / "style.css").read_bytes() + (fetch(own) if own else b"")
 
 
 def answer(path):
     """The bytes of what is at `path`; raises HTTPError where there is nothing."""
-    static = {f"/{file.name}": file for file in (HERE / "public").iterdir()}
-    if path == "/myst-theme.css":
-        return stylesheet()
-    if path in FIXED:
-        return FIXED[path]
-    if path in static:
-        return static[path].read_bytes()
+    if path == "/myst-theme.css":  # the theme's style, and after it the book's own, if it has one
+        own = loads(fetch("/config.json")).get("options", {}).get("style")
+        return (HERE / "style.css").read_bytes() + (fetch(own) if own else b"")
+    for file in (HERE / "public").iterdir():
+        if path == f"/{file.name}":
+            return file.read_bytes()
     if made := page(path):
         return made.encode()
     try:
@@ -106,22 +91,13 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def leave_with_myst():
-    """Ends this process when MyST is gone, however it went."""
-    while True:
-        time.sleep(5)
-        try:
-            fetch("/config.json")
-        except (HTTPError, TimeoutError):
-            continue
-        except (URLError, OSError):
-            os._exit(0)
-
-
 if __name__ == "__main__":
     host, port = os.environ.get("HOST", "localhost"), int(os.environ.get("PORT", "3000"))
-    threading.Thread(target=leave_with_myst, daemon=True).start()
-    with ThreadingHTTPServer((host, port), Handler) as server:
-        print(f"http://{host}:{port}", flush=True)
-        with suppress(KeyboardInterrupt):
-            server.serve_forever()
+    server = ThreadingHTTPServer((host, port), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(f"http://{host}:{port}", flush=True)
+    with suppress(KeyboardInterrupt, OSError):  # until MyST is gone, however it went
+        while True:
+            time.sleep(5)
+            with suppress(HTTPError, TimeoutError):
+                fetch("/config.json")

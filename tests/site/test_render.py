@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import pytest
 
@@ -120,11 +121,21 @@ def test_a_progress_bar_is_shown_as_it_ended():
     assert tight(Renderer().render({"type": "output", "jupyter_data": blank})) == ""
 
 
-def test_mathematics_is_katexs_own_without_the_tex_beside_it():
-    formula = "<mrow><mi>x</mi><mo>&lt;</mo><mn>1</mn></mrow>"
-    opened = '<math xmlns="http://www.w3.org/1998/Math/MathML"><semantics>'
-    katex = f"<span>{opened}{formula}<annotation>x &lt; 1</annotation></semantics></math></span>"
-    assert mathml(katex) == f"{opened}{formula}</semantics></math>"
+def test_mathematics_keeps_its_letters_and_its_spacing():
+    katex = (
+        '<span><math xmlns="http://www.w3.org/1998/Math/MathML"><semantics><mrow>'
+        '<mi mathvariant="script">L</mi><mi mathvariant="double-struck">R</mi>'
+        '<mi mathvariant="bold">x</mi><mi mathvariant="normal">∇</mi><mo>=</mo><mo>−</mo>'
+        "<mi>log</mi><mo>\u2061</mo><mi>p</mi><msub><mi>x</mi><mrow><mo>&lt;</mo><mi>t</mi></mrow>"
+        "</msub></mrow><annotation>L</annotation></semantics></math></span>"
+    )
+    tree = ElementTree.fromstring(mathml(katex))
+    assert [mi.text for mi in tree.iter("mi")][:4] == ["ℒ", "ℝ", "𝐱", "∇"]
+    equals, minus, applied, less = tree.iter("mo")
+    assert (equals.get("form"), minus.get("form")) == (None, "prefix")
+    assert applied.get("rspace") == "0.167em"
+    assert (less.text, less.get("lspace")) == ("<", "0")
+    assert tree.find(".//annotation") is None
 
 
 def test_the_richest_form_of_an_output_is_shown():

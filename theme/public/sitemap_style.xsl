@@ -1,0 +1,1 @@
+<!-- MyST fetches this beside the pages; the sitemap needs no style -->
