@@ -153,7 +153,7 @@ def _rung(name, title, changes, runs):
     return {
         "name": name,
         "title": title,
-        "changes": changes,
+        "changes": {k: list(v) if isinstance(v, tuple) else v for k, v in changes.items()},
         "losses": [run["losses"]["full_coverage"] for run in runs],
         "mean": _summary(runs)["mean"],
         "seconds": sum(run["speed"]["seconds"] for run in runs) / len(runs),
