@@ -1,8 +1,70 @@
-"""The optimizers that the steps train with, and the schedules of their learning rates."""
+"""The optimizers that the steps train with, and the schedules of their learning rates.
+
+Muon is ours, not `torch.optim.Muon`, which takes its products in bfloat16 everywhere and one matrix
+at a time: on a CPU without bfloat16 that is most of a run, on a GPU hundreds of small launches.
+"""
 
 import torch
+from torch import Tensor
 
 from .config import Config
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # the coefficients of the quintic, as Jordan has them
+
+
+def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Return about the nearest orthogonal matrix to each of `matrices` (N, rows, columns).
+
+    From U S Vᵀ it makes U S' Vᵀ, with the S' near 1 (about 0.7 to 1.2), by `steps` of a
+    Newton–Schulz iteration; in bfloat16 where a GPU has it natively, in float32 elsewhere.
+    """
+    a, b, c = NEWTON_SCHULZ
+    native = matrices.is_cuda and torch.cuda.get_device_capability(matrices.device) >= (8, 0)
+    x = matrices.bfloat16() if native else matrices.float()
+    tall = x.shape[1] > x.shape[2]
+    x = x.mT if tall else x
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).type_as(matrices)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalized: each step moves a matrix in all its directions alike.
+
+    `params` are matrices. With m the mean of the gradients g, decaying at `momentum` a step, a
+    step is w ← (1 - lr · weight_decay) w - lr · √max(1, rows / columns) · O(momentum · m +
+    (1 - momentum) g), where O is `orthogonalize`. Matrices of one shape are taken together.
+    Jordan et al. 2024, https://kellerjordan.github.io/posts/muon
+    """
+
+    def __init__(self, params, lr: float, weight_decay: float = 0.0, momentum: float = 0.95):
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """Move every matrix that has a gradient. A `closure` is called first, with gradients."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            lr, momentum, shapes = group["lr"], group["momentum"], {}
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if "mean" not in state:
+                    state["mean"] = torch.zeros_like(p)
+                mean = state["mean"].lerp_(p.grad, 1 - momentum)
+                shapes.setdefault(p.shape, []).append((p, p.grad.lerp(mean, momentum)))
+            for (rows, columns), pairs in shapes.items():
+                matrices, updates = zip(*pairs, strict=True)
+                updates = orthogonalize(torch.stack(updates)).unbind()
+                torch._foreach_mul_(matrices, 1 - lr * group["weight_decay"])
+                torch._foreach_add_(matrices, updates, alpha=-lr * max(1, rows / columns) ** 0.5)
+        return loss
 
 
 def sgd(model, config):
@@ -31,9 +93,7 @@ def get_muon(model, config):
     """
     matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
     those = {id(p) for p in matrices}
-    muon = torch.optim.Muon(
-        matrices, lr=config.muon_learning_rate, weight_decay=config.muon_weight_decay
-    )
+    muon = Muon(matrices, lr=config.muon_learning_rate, weight_decay=config.muon_weight_decay)
     adamw = torch.optim.AdamW(
         [p for p in model.parameters() if id(p) not in those],
         lr=config.learning_rate,
