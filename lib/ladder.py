@@ -7,13 +7,15 @@
 
 import hashlib
 import json
+import math
+import statistics
 from datetime import UTC, datetime
 from pathlib import Path
 
 from .config import PRESETS, Config, load_step
 from .data import Titles
 from .record import check, exactly, read_json, write_json
-from .seeds import compare, run_seeds, summary
+from .seeds import compare, run_seeds
 
 START = "03_rope_vocab"
 LEVERS = [  # name, what people read, what it changes, why it might help
@@ -101,32 +103,43 @@ SCHEMA = exactly(
 def climb(preset: str, titles: Titles, out: Path, count: int = 3, levers=LEVERS) -> dict:
     """Try `levers` in turn from step two on, a line a run; write and return the ladder's record.
 
-    Writes `out/results/ladder/<preset>.json` after each rung. A run that was trained before is
-    taken from its checkpoint under `out/_build/ladder-<preset>/`. Losses in nats per character.
+    Writes `out/results/ladder/<preset>.json` after each rung. Where that record is of the same
+    titles and seeds and has the first of `levers`, the climb goes on above them; a run that was
+    trained before is taken from its checkpoint under `out/_build/ladder-<preset>/`. Losses in nats
+    per character.
     """
     folder = Path(out) / "_build" / f"ladder-{preset}"
     config = load_step(START, preset)
-    below = _seeds("step two", config, titles, folder, count)
-    rungs = [_rung(START, "step two", {}, below)]
-    for name, title, changes, why in levers:
-        tried = config.change(**changes)
-        above = _seeds(name, tried, titles, folder, count)
-        found = compare(_summary(below), _summary(above))
-        kept = found["real"] and found["difference"] < 0
-        gain = {"gain": -found["difference"], "standard_error": found["standard_error"]}
-        rungs.append({**_rung(name, title, changes, above), **gain, "kept": kept, "why": why})
-        print(f"{title}: {-found['difference']:+.4f} ± {found['standard_error']:.4f}", flush=True)
-        if kept:
-            config, below = tried, above
+    record = _begun(out, preset, titles, count, levers)
+    if record is None:
+        runs = _seeds("step two", config, titles, folder, count)
         record = {
-            **{key: below[0][key] for key in ("preset", "stories", "titles")},
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            **{key: runs[0][key] for key in ("preset", "stories", "titles")},
+            "created": "",
             "seeds": count,
-            "environment": below[0]["environment"],
-            "rungs": rungs,
+            "environment": {},
+            "rungs": [_rung(START, "step two", {}, runs)],
         }
-        name = f"results/ladder/{preset}.json"
-        write_json(Path(out) / name, check(record, SCHEMA, name))
+    below, climbed = record["rungs"][0], len(record["rungs"]) - 1
+    for i, (name, title, changes, why) in enumerate(levers):
+        tried = config.change(**changes)
+        if i < climbed:
+            rung = record["rungs"][i + 1]
+        else:
+            runs = _seeds(name, tried, titles, folder, count)
+            rung = _rung(name, title, changes, runs)
+            found = compare(_spread(record, below), _spread(record, rung))
+            gain, error = -found["difference"], found["standard_error"]
+            rung |= {"gain": gain, "standard_error": error, "why": why}
+            rung["kept"] = found["real"] and gain > 0
+            print(f"{title}: {gain:+.4f} ± {error:.4f}", flush=True)
+            record["rungs"].append(rung)
+            record["created"] = datetime.now(UTC).isoformat(timespec="seconds")
+            record["environment"] = runs[0]["environment"]
+            path = f"results/ladder/{preset}.json"
+            write_json(Path(out) / path, check(record, SCHEMA, path))
+        if rung["kept"]:
+            config, below = tried, rung
     return record
 
 
@@ -139,22 +152,42 @@ def read_ladder(out: str | Path, preset: str) -> dict:
     return check(read_json(out, name, "run `python -m lib ladder`"), SCHEMA, f"results/{name}.json")
 
 
+def _begun(out, preset, titles, count, levers):
+    """Return the record of this very ladder, climbed in part or whole, or None."""
+    try:
+        record = read_ladder(out, preset)
+    except FileNotFoundError:
+        return None
+    there = [(rung["name"], rung["changes"]) for rung in record["rungs"][1:]]
+    those = [(name, _plain(changes)) for name, _, changes, _ in levers]
+    same = record["stories"] == titles.stories and record["seeds"] == count
+    return record if same and there == those[: len(there)] else None
+
+
 def _seeds(name, config: Config, titles, folder, count):
     text = json.dumps(config.as_dict(), sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return run_seeds(f"{name}-{digest}", config, titles, folder, count)
 
 
-def _summary(runs):
-    return summary("", "", runs)
-
-
 def _rung(name, title, changes, runs):
+    losses = [run["losses"]["full_coverage"] for run in runs]
     return {
         "name": name,
         "title": title,
-        "changes": {k: list(v) if isinstance(v, tuple) else v for k, v in changes.items()},
-        "losses": [run["losses"]["full_coverage"] for run in runs],
-        "mean": _summary(runs)["mean"],
-        "seconds": sum(run["speed"]["seconds"] for run in runs) / len(runs),
+        "changes": _plain(changes),
+        "losses": losses,
+        "mean": statistics.mean(losses),
+        "seconds": statistics.mean(run["speed"]["seconds"] for run in runs),
     }
+
+
+def _spread(record, rung):
+    """Return what `compare` asks of a rung."""
+    error = statistics.stdev(rung["losses"]) / math.sqrt(len(rung["losses"]))
+    return {**record, "step": rung["name"], "mean": rung["mean"], "standard_error": error}
+
+
+def _plain(changes):
+    """Return settings as JSON has them."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in changes.items()}

@@ -15,12 +15,31 @@ from .config import changed
 
 @dataclass(frozen=True)
 class Table:
-    """A table as a notebook shows it: HTML, and plain text where there is none."""
+    """A table as a notebook shows it: HTML, and plain text where there is none.
+
+    The columns named in `words` are set to the left, the others to the right.
+    """
 
     data: pd.DataFrame
+    words: tuple[str, ...] = ()
 
     def _repr_html_(self):
-        return self.data.to_html(index=False, border=0)
+        def row(tag, values):
+            cells = zip(self.data.columns, values, strict=True)
+            return "<tr>{}</tr>".format(
+                "".join(
+                    f'<{tag} style="text-align: {"left" if name in self.words else "right"}">'
+                    f"{escape(str(value))}</{tag}>"
+                    for name, value in cells
+                )
+            )
+
+        head = row("th", self.data.columns)
+        body = "\n".join(row("td", values) for values in self.data.itertuples(index=False))
+        return (
+            f'<table class="dataframe">\n<thead>\n{head}\n</thead>\n<tbody>\n{body}\n'
+            "</tbody>\n</table>"
+        )
 
     def __repr__(self):
         return self.data.to_string(index=False)
@@ -28,8 +47,8 @@ class Table:
 
 def settings_table(old, new) -> Table:
     """Return the settings that differ between two configurations, old and new beside each other."""
-    rows = [{k: plain(v) for k, v in row.items()} for row in changed(old, new)]
-    return Table(pd.DataFrame(rows))
+    rows = [{k: _setting(v) for k, v in row.items()} for row in changed(old, new)]
+    return Table(pd.DataFrame(rows), ("setting",))
 
 
 def summary_table(record: dict) -> Table:
@@ -47,7 +66,7 @@ def summary_table(record: dict) -> Table:
         f"{speed['tokens_per_second']:,.0f} tokens per second",
         "on": f"{environment['device']}, {environment['precision']}, torch {environment['torch']}",
     }
-    return Table(pd.DataFrame({"": rows.keys(), "this run": rows.values()}))
+    return Table(pd.DataFrame({"": rows.keys(), "this run": rows.values()}), ("", "this run"))
 
 
 def steps_table(records: list[dict]) -> Table:
@@ -63,7 +82,7 @@ def steps_table(records: list[dict]) -> Table:
         }
         for r in records
     ]
-    return Table(pd.DataFrame(rows))
+    return Table(pd.DataFrame(rows), ("step",))
 
 
 @dataclass(frozen=True)
@@ -150,7 +169,8 @@ def ladder_table(ladder: dict, kept: bool) -> Table:
         for rung in ladder["rungs"][1:]
         if rung["kept"] == kept
     ]
-    return Table(pd.DataFrame(rows, columns=["change", "what we expected", "gain"]))
+    columns = ["change", "what we expected", "gain"]
+    return Table(pd.DataFrame(rows, columns=columns), ("change", "what we expected"))
 
 
 def plain(value) -> str:
@@ -160,6 +180,12 @@ def plain(value) -> str:
     if isinstance(value, float):
         return f"{value:.4f}" if value > 0.1 else f"{value:g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _setting(value):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else plain(value)
 
 
 def shown(token: str) -> str:

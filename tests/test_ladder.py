@@ -71,8 +71,31 @@ def test_each_change_is_tried_on_those_that_were_kept(climbed):
 def test_a_ladder_that_is_climbed_again_trains_nothing_again(climbed, capsys):
     out, record, _ = climbed
     again = ladder.climb("smoke", TITLES, out, 2, LEVERS)
-    assert again["rungs"] == record["rungs"]
+    assert again == record
+    assert capsys.readouterr().out == ""
+    (out / "results" / "ladder" / "smoke.json").unlink()  # but for its checkpoints
+    assert ladder.climb("smoke", TITLES, out, 2, LEVERS)["rungs"] == record["rungs"]
     assert capsys.readouterr().out.count("Trained before") == 2 * len(record["rungs"])
+
+
+def test_a_ladder_goes_on_above_what_was_kept(climbed, tmp_path, capsys):
+    _, record, _ = climbed
+    path = tmp_path / "results" / "ladder" / "smoke.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({**record, "rungs": record["rungs"][:-1]}))
+    again = ladder.climb("smoke", TITLES, tmp_path, 2, LEVERS)
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split()[0].split("-")[0] for line in told] == ["position"] * 2 + ["RoPE:"]
+    kept = {"seconds": None}
+    assert [r | kept for r in again["rungs"]] == [r | kept for r in record["rungs"]]
+
+
+@pytest.mark.parametrize("levers", [LEVERS[1:], LEVERS[::-1], LEVERS[:3]])
+def test_another_ladder_is_not_gone_on_with(climbed, levers):
+    out, record, _ = climbed
+    assert ladder._begun(out, "smoke", TITLES, 2, LEVERS)["rungs"] == record["rungs"]
+    assert ladder._begun(out, "smoke", TITLES, 2, levers) is None
+    assert ladder._begun(out, "smoke", TITLES, 3, LEVERS) is None
 
 
 def test_the_record_is_read_back_and_a_damaged_one_refused(climbed):
