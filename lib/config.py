@@ -134,7 +134,7 @@ _STEPS = {  # what each step changes of the one before it
         "weight_decay": 0.1,
         **STEP_TWO_VOCAB,
     },
-    "04_lowest_loss": {  # as the ladder left it
+    "04_lowest_loss": {  # as the ladder left it, but for dropout and R-Drop: twice the ladder's
         "optimizer": "muon",
         "muon_learning_rate": 0.02,
         "muon_weight_decay": 0.1,
@@ -143,11 +143,13 @@ _STEPS = {  # what each step changes of the one before it
         "schedule": "wsd",
         "warmup": 0.05,
         "decay": 0.4,
-        "vocab_factor": 0.5,
+        "vocab_factor": 0.25,
         "title_mask": True,
         "windows": "titles",
         "gate": True,
-        "r_drop": 1.0,
+        "batch_factor": 0.5,
+        "dropout": 0.2,
+        "r_drop": 2.0,
     },
 }
 STEPS = tuple(_STEPS)

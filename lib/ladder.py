@@ -73,6 +73,18 @@ LEVERS = [  # name, what people read, what it changes, why it might help
         {"r_drop": 1.0},
         "two dropouts must agree, which regularises where seven epochs start to memorise",
     ),
+    (
+        "tokens",
+        "half the tokens a step",
+        {"batch_factor": 0.5},
+        "seven epochs are few steps: twice as many, each on less, should get further",
+    ),
+    (
+        "vocabulary_again",
+        "half the vocabulary again",
+        {"vocab_factor": 0.5},
+        "what helped once may help twice",
+    ),
 ]
 
 _NUMBER = {"type": "number"}

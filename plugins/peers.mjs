@@ -24,20 +24,23 @@ function source(peer) {
 
 function peersTable(data, peers) {
   const header = [
-    'Who (source)',
+    'Who, and what did it (source)',
     'Reported',
     'Block × batch',
     'Coverage',
     'Reported / coverage',
-    'What did it',
   ];
   const rows = Object.values(peers).map((peer) => [
-    [{ type: 'text', value: `${peer.who} (` }, ...source(peer), { type: 'text', value: ')' }],
+    [
+      { type: 'strong', children: [{ type: 'text', value: peer.who }] },
+      { type: 'text', value: `: ${peer.what} (` },
+      ...source(peer),
+      { type: 'text', value: ')' },
+    ],
     format(peer.reported, '.4f'),
     `${peer.block} × ${peer.batch}`,
     orDash(peer.coverage, '.1%'),
     corrected(peer),
-    peer.what,
   ]);
   const note =
     'Losses in nats per character, as reported by their authors on their own runs. ' +
