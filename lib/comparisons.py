@@ -117,21 +117,6 @@ def pairs(out, label: str, rows: list[dict], *, columns, what: str, title=""):
     return draw(out, label, data, alt, plot, 1.3 + 0.36 * len(rows))
 
 
-def validation_and_test(out, label: str, records: list[dict]) -> Drawing:
-    """Draw the full-coverage loss of each record on the validation and on the test titles."""
-    rows = [
-        {
-            "name": record["title"],
-            "color": color(record["step"]),
-            "first": record["losses"]["full_coverage"],
-            "second": record["losses"]["test"],
-        }
-        for record in records
-    ]
-    columns, title = ("validation titles", "test titles"), caption(records[-1])
-    return pairs(out, label, rows, columns=columns, what="Full-coverage loss", title=title)
-
-
 def _rows(axes, names):
     """Name the rows of a figure, the first on top."""
     axes.set_yticks(range(len(names)), names)

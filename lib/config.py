@@ -19,6 +19,8 @@ CHOICES = {
     "precision": ("auto", "fp32", "bf16"),
 }
 
+SMALLEST_VOCAB = 512  # tokens, of which sentencepiece needs 256 for the bytes
+
 
 @dataclass(frozen=True)
 class Config:
@@ -83,9 +85,13 @@ class Config:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is at least 0 and below 1.")
 
     def change(self, *, vocab_factor: float = 1, **changes) -> "Config":
-        """Return a copy with `changes`, and the vocabulary `vocab_factor` times as large."""
+        """Return a copy with `changes`, and the vocabulary `vocab_factor` times as large.
+
+        No factor makes it smaller than SMALLEST_VOCAB, if it was as large.
+        """
         config = replace(self, **changes)
-        return replace(config, vocab_size=round(config.vocab_size * vocab_factor))
+        least = min(config.vocab_size, SMALLEST_VOCAB)
+        return replace(config, vocab_size=max(least, round(config.vocab_size * vocab_factor)))
 
     def as_dict(self) -> dict:
         """Return the settings as JSON has them (tuples become lists)."""

@@ -1,5 +1,9 @@
-"""No measured number in a page is typed by hand: it comes from a record or from peers.csv."""
+"""No measured number in a page is typed by hand: it comes from a record or from peers.csv.
 
+The log is a diary, and is held to the ladder's record instead.
+"""
+
+import json
 import re
 from pathlib import Path
 
@@ -44,7 +48,7 @@ def pages() -> list[str]:
             yield from files(entry.get("children", []))
 
     toc = yaml.safe_load((ROOT / "myst.yml").read_text(encoding="utf-8"))["project"]["toc"]
-    return [file for file in files(toc) if file.endswith(".md")]
+    return [file for file in files(toc) if file.endswith(".md") and file != "LOG.md"]
 
 
 @pytest.mark.parametrize("page", pages())
@@ -75,6 +79,15 @@ def test_page_holds_no_typed_decimal(page):
 )
 def test_decimals_are_found_in_prose_and_only_there(text, expected):
     assert decimals(text) == expected
+
+
+def test_the_log_tells_each_rung_of_the_ladder_as_its_record_has_it():
+    log = (ROOT / "LOG.md").read_text(encoding="utf-8")
+    rungs = json.loads((ROOT / "results/ladder/tiny.json").read_text("utf-8"))["rungs"][1:]
+    assert len(rungs) >= 8
+    for rung in rungs:
+        told = f"{rung['gain']:+.4f} ± {rung['standard_error']:.4f} (mean {rung['mean']:.4f}"
+        assert told in log, f"{rung['title']}: {told}"
 
 
 def test_every_allowed_number_is_in_use():
