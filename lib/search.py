@@ -15,7 +15,7 @@ import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .config import PRESETS, load_step
+from .config import PRESETS, Config, load_step
 from .data import Titles
 from .record import check, exactly, read_json, write_json
 from .train import train
@@ -37,16 +37,25 @@ SCHEMA = exactly(
 )
 
 
-def suggest(trial) -> dict:
-    """Return the settings that `trial` changes: learning rates, regularisation, the schedule."""
+def suggest(trial, config: Config) -> dict:
+    """Return the changes of `config` that `trial` tries: settings that interact.
+
+    Learning rates, what holds the model back, the schedule, tokens a step, the vocabulary, depth
+    and width; the last four as factors, so that one search serves every preset.
+    """
+    factor = trial.suggest_categorical
     return {
         "muon_learning_rate": trial.suggest_float("muon_learning_rate", 0.005, 0.08, log=True),
         "learning_rate": trial.suggest_float("learning_rate", 1e-3, 2e-2, log=True),
         "muon_weight_decay": trial.suggest_float("muon_weight_decay", 0.03, 3.0, log=True),
         "dropout": trial.suggest_float("dropout", 0.0, 0.5),
+        "r_drop": trial.suggest_float("r_drop", 0.5, 4.0, log=True),
         "decay": trial.suggest_float("decay", 0.2, 0.9),
         "ema": trial.suggest_categorical("ema", [0.0, 0.95, 0.98, 0.99]),
-        "batch_factor": trial.suggest_categorical("batch_factor", [0.5, 1.0]),
+        "batch_factor": config.batch_factor * factor("batch_factor", [0.5, 1.0, 2.0]),
+        "vocab_factor": factor("vocab_factor", [0.5, 1.0, 2.0]),
+        "n_layer": round(config.n_layer * factor("depth_factor", [1.0, 1.5, 2.0])),
+        "n_embd": round(config.n_embd * factor("width_factor", [0.75, 1.0, 1.5])),
     }
 
 
@@ -65,7 +74,8 @@ def search(preset: str, titles: Titles, out: Path, trials: int, storage: str | N
     study = optuna.create_study(storage=database, study_name=preset, load_if_exists=True)
 
     def run(trial):
-        config = load_step(STEP, preset).change(**suggest(trial))
+        config = load_step(STEP, preset)
+        config = config.change(**suggest(trial, config))
         with contextlib.redirect_stdout(io.StringIO()):
             return train(config, titles).curve[-1]["full_coverage"]
 

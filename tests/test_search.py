@@ -13,7 +13,7 @@ import torch
 
 from lib import __main__ as command_line
 from lib import search
-from lib.config import load_preset
+from lib.config import PRESETS, load_preset
 from lib.data import load_titles
 
 CONFIG = load_preset("smoke", optimizer="adamw", betas=(0.9, 0.95)).change(
@@ -27,7 +27,9 @@ def _work(out, trials, started=None):
     torch.set_num_threads(1)
     search.HEARTBEAT = 1
     search.load_step = lambda step, preset: CONFIG
-    search.suggest = lambda trial: {"learning_rate": trial.suggest_float("learning_rate", 0.001, 1)}
+    search.suggest = lambda trial, _: {
+        "learning_rate": trial.suggest_float("learning_rate", 0.001, 1)
+    }
     if started is not None:
 
         def hang(*_):
@@ -92,7 +94,7 @@ def test_a_run_that_diverges_is_a_failed_trial_and_the_search_goes_on(tmp_path, 
     real = search.train
     monkeypatch.setattr(search, "train", diverge_once)
     monkeypatch.setattr(search, "load_step", lambda step, preset: CONFIG)
-    monkeypatch.setattr(search, "suggest", lambda trial: {})
+    monkeypatch.setattr(search, "suggest", lambda trial, config: {})
     study = search.search("smoke", load_titles(CONFIG, "synthetic"), tmp_path, 2)
     assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
     text = (tmp_path / "results" / "search" / "smoke.json").read_text("utf-8")
@@ -106,9 +108,11 @@ def test_without_optuna_the_command_says_what_to_install(monkeypatch, capsys, tm
     assert "pip install -r requirements-dev.txt" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["dropout", "muon_learning_rate"])
-def test_what_is_suggested_are_settings_of_step_three(name):
-    study = optuna.create_study()
-    changes = search.suggest(study.ask())
-    assert name in changes
-    search.load_step(search.STEP, "tiny").change(**changes)  # raises where a setting is unknown
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_is_suggested_are_settings_that_step_three_can_have(preset):
+    study, config = optuna.create_study(), search.load_step(search.STEP, preset)
+    tried = [config.change(**search.suggest(study.ask(), config)) for _ in range(50)]
+    for name in ("dropout", "r_drop", "muon_learning_rate", "n_layer", "n_embd", "batch_factor"):
+        assert len({getattr(c, name) for c in tried}) > 1, name
+    assert all(c.n_embd // c.n_head % 2 == 0 for c in tried)  # RoPE turns channels in pairs
+    assert all(c.batch_size * c.batch_factor >= 1 for c in tried)
