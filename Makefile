@@ -18,12 +18,12 @@ setup: $(VENV)/book ## make .venv and install what the book runs on
 
 $(VENV)/book: requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -r requirements.txt
+	$(BIN)/python -m pip install -q --no-compile -r requirements.txt
 	$(BIN)/python -m pip install -q --no-deps -e .
 	@touch $@
 
 $(VENV)/dev: $(VENV)/book requirements-dev.txt
-	$(BIN)/python -m pip install -q -r requirements-dev.txt
+	$(BIN)/python -m pip install -q --no-compile -r requirements-dev.txt
 	@touch $@
 
 book: setup ## execute every notebook on the smoke preset into _build/book, render the site there
