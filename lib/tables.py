@@ -24,18 +24,18 @@ class Table:
     words: tuple[str, ...] = ()
 
     def _repr_html_(self):
-        def row(tag, values):
-            cells = zip(self.data.columns, values, strict=True)
-            return "<tr>{}</tr>".format(
-                "".join(
-                    f'<{tag} style="text-align: {"left" if name in self.words else "right"}">'
-                    f"{escape(str(value))}</{tag}>"
-                    for name, value in cells
-                )
+        def row(tag, values, more=""):
+            sides = ("left" if name in self.words else f"right{more}" for name in self.data.columns)
+            cells = "".join(
+                f'<{tag} style="text-align: {side}">{escape(str(value))}</{tag}>'
+                for side, value in zip(sides, values, strict=True)
             )
+            return f"<tr>{cells}</tr>"
 
         head = row("th", self.data.columns)
-        body = "\n".join(row("td", values) for values in self.data.itertuples(index=False))
+        unbroken = "; white-space: nowrap"
+        rows = self.data.itertuples(index=False)
+        body = "\n".join(row("td", values, unbroken) for values in rows)
         return (
             f'<table class="dataframe">\n<thead>\n{head}\n</thead>\n<tbody>\n{body}\n'
             "</tbody>\n</table>"
