@@ -12,6 +12,8 @@ import pandas as pd
 
 from .config import changed
 
+DARKEST = 0.6  # opacity of the worst token's shade: text on it is legible on a dark page as well
+
 
 @dataclass(frozen=True)
 class Table:
@@ -110,7 +112,7 @@ def coloured_titles(out, label: str, rows: list[dict], most: float = 12.0) -> Ht
             parts.append(f"<p><strong>{escape(row['title'])}</strong></p>")
         spans = "".join(
             f'<span title="{loss:.2f} nats" style="background: rgba(213, 101, 27, '
-            f'{min(loss / most, 1) * 0.85:.2f}); padding: 0.15em 0; border-radius: 3px">'
+            f'{min(loss / most, 1) * DARKEST:.2f}); padding: 0.15em 0; border-radius: 3px">'
             f"{escape(token)}</span>"
             for token, loss in zip(row["tokens"], row["losses"], strict=True)
         )
