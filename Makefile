@@ -9,7 +9,7 @@ FRESH_FLAG = $(if $(FRESH),--fresh)
 FLAGS = $(if $(STORIES),--stories "$(STORIES)") $(addprefix --step ,$(STEP)) $(FRESH_FLAG)
 SITE = $(if $(THEME),--theme $(THEME))
 
-.PHONY: help setup book test run publish seeds ladder search bench site serve github lint clean
+.PHONY: help setup book test run publish seeds peer ladder search bench site serve github lint clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -42,9 +42,12 @@ seeds: PRESET = tiny
 seeds: setup ## STEP=02_adamw SEEDS=5 PRESET=tiny STORIES=path: train a step (or all) under several seeds
 	$(LIB) seeds --preset $(PRESET) --seeds $(or $(SEEDS),5) $(FLAGS)
 
+peer: setup ## STORIES=path [PRESET=full]: train the best public recipe on the same titles
+	$(LIB) peer --preset $(PRESET) $(FLAGS)
+
 ladder search: PRESET = tiny
-ladder: setup ## STORIES=path [SEEDS=3 PRESET=tiny]: try the changes of step three in turn
-	$(LIB) ladder --preset $(PRESET) --seeds $(or $(SEEDS),3) $(FLAGS)
+ladder: setup ## STORIES=path [SEEDS=3 PRESET=tiny LEVERS="muon mask"]: try the changes of step three in turn
+	$(LIB) ladder --preset $(PRESET) --seeds $(or $(SEEDS),3) $(if $(LEVERS),--levers $(LEVERS)) $(FLAGS)
 
 search: $(VENV)/dev ## STORIES=path [TRIALS=20 PRESET=tiny STORAGE=url]: tune step three's settings together
 	$(LIB) search --preset $(PRESET) --trials $(or $(TRIALS),20) $(if $(STORAGE),--storage "$(STORAGE)") $(FLAGS)

@@ -66,12 +66,22 @@ def _parser():
                      help="where results/seeds/ is written (default: the book itself)")  # fmt: skip
     sub.add_argument("--fresh", action="store_true", help="train again what was trained before")
 
+    sub = command("peer", _peer, "train the best public recipe on the same titles as the steps")
+    sub.add_argument("--preset", default="full",
+                     help=f"one of {', '.join(PRESETS)} (default: %(default)s)")  # fmt: skip
+    sub.add_argument("--stories", help=STORIES)
+    sub.add_argument("--out", type=Path, default=book.ROOT,
+                     help="where results/ is written (default: the book itself)")  # fmt: skip
+    sub.add_argument("--fresh", action="store_true", help=FRESH)
+
     sub = command("ladder", _ladder, "try the changes of step three in turn, each on those kept")
     sub.add_argument("--preset", default="tiny",
                      help=f"one of {', '.join(PRESETS)} (default: %(default)s)")  # fmt: skip
     sub.add_argument("--stories", help=STORIES)
     sub.add_argument("--seeds", type=int, default=3, metavar="N",
                      help="how many: 1337, 1338, … (default: %(default)s)")  # fmt: skip
+    sub.add_argument("--levers", nargs="+", metavar="NAME",
+                     help="try these only, for example muon mask (default: all)")  # fmt: skip
     sub.add_argument("--out", type=Path, default=book.ROOT,
                      help="where results/ladder/ is written (default: the book)")  # fmt: skip
 
@@ -124,11 +134,20 @@ def _seeds(options):
         seeds.train_seeds(step, options.preset, titles, options.out, options.seeds, options.fresh)
 
 
+def _peer(options):
+    from . import peer  # needs PyTorch
+
+    _, titles = book.resolve_stories(options.preset, options.stories)
+    losses = peer.train_peer(options.preset, titles, options.out, options.fresh)["losses"]
+    print(f"{losses['full_coverage']:.4f} nats per character, {losses['test']:.4f} on test titles")
+
+
 def _ladder(options):
     from . import ladder  # needs PyTorch
 
+    levers = ladder.choose(options.levers)
     _, titles = book.resolve_stories(options.preset, options.stories)
-    ladder.climb(options.preset, titles, options.out, options.seeds)
+    ladder.climb(options.preset, titles, options.out, options.seeds, levers)
 
 
 def _search(options):

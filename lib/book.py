@@ -23,7 +23,7 @@ import yaml
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from .config import load_preset
+from .config import PUBLIC_BEST, load_preset
 from .data import Titles, load_titles
 
 LIB = Path(__file__).parent
@@ -32,6 +32,7 @@ TABLES = (  # which no notebook writes
     "*.csv",
     *(f"results/{name}/*.json" for name in ("seeds", "ladder", "search")),
     "results/bench.json",
+    f"results/{PUBLIC_BEST}.json",
 )
 PAGES = ("*.md", "myst.yml", "plugins", "theme", *TABLES)  # what a book is beside its notebooks
 # On a CPU, glibc and PyTorch give the memory of each large tensor back and fetch it again, page by

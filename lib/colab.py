@@ -12,8 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Needed to run or render the book from a terminal; a Colab notebook has its own Jupyter.
-NOT_IN_COLAB = {"jupyter", "mystmd"}
+# Needed to run or render the book from a terminal; a Colab notebook has a kernel of its own.
+NOT_IN_COLAB = {"ipykernel", "mystmd"}
 
 
 def github(root: Path) -> str | None:

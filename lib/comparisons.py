@@ -9,6 +9,8 @@ import pandas as pd
 from .figures import FAINT, GREY, LOSS, Drawing, color, draw
 from .tables import caption, plain
 
+GAIN = "fall of the loss (nats per character)"
+
 
 def final_losses(out, label: str, records: list[dict], names: list[str]) -> Drawing:
     """Draw the last full-coverage loss of each record as a point on one scale, by these names."""
@@ -80,8 +82,8 @@ def points(out, label: str, rows: list[dict], *, xlabel: str, what: str, title="
     return draw(out, label, named, alt, plot, 1.1 + 0.36 * len(rows))
 
 
-def pairs(out, label: str, rows: list[dict], *, columns, what: str, title=""):
-    """Draw two losses of each of `rows`, `{name, color, first, second}`, joined by a line.
+def pairs(out, label: str, rows: list[dict], *, columns, what: str, title="", xlabel=LOSS):
+    """Draw two numbers of each of `rows`, `{name, color, first, second}`, joined by a line.
 
     The first is hollow, the second filled; `columns` are their names. Where one is None, the row's
     `note` may say why, and a dashed line show its `range`.
@@ -107,7 +109,7 @@ def pairs(out, label: str, rows: list[dict], *, columns, what: str, title=""):
                               color=own)  # fmt: skip
         _rows(axes, [row["name"] for row in rows])
         axes.margins(x=0.22)
-        axes.set(xlabel=LOSS, title=f"○ {columns[0]}   ● {columns[1]}\n{title}")
+        axes.set(xlabel=xlabel, title=f"○ {columns[0]}   ● {columns[1]}\n{title}".rstrip())
 
     alt = f"{what}, {columns[0]} and {columns[1]}: " + "; ".join(
         f"{r['name']} {plain(r['first'])} and {r.get('note') or plain(r['second'])}" for r in rows
@@ -146,7 +148,7 @@ def ladder(out, label: str, record: dict) -> Drawing:
         _rows(axes, [rung["title"] for rung in rungs])
         axes.margins(x=0.2)
         count = record["seeds"]
-        axes.set(xlabel="fall of the loss (nats per character)",
+        axes.set(xlabel=GAIN,
                  title=f"● kept   ○ not kept\n{caption(record)}, {count} seeds")  # fmt: skip
 
     alt = "What each change gained over the rung below, nats per character: " + "; ".join(
@@ -156,6 +158,28 @@ def ladder(out, label: str, record: dict) -> Drawing:
     columns = ["name", "title", "gain", "standard_error", "kept", "mean", "seconds"]
     data = pd.DataFrame([{name: rung[name] for name in columns} for rung in rungs])
     return draw(out, label, data, alt, plot, 1.3 + 0.4 * len(rungs))
+
+
+def ladders(out, label: str, record: dict, other: dict) -> Drawing:
+    """Draw what each change gained on two ladders, for the rungs that both have."""
+
+    def gains(ladder):
+        return {rung["name"]: rung["gain"] for rung in ladder["rungs"][1:]}
+
+    def name(ladder):
+        seeds = ladder["seeds"]
+        return f"{ladder['preset']}, {seeds} seed{'s' if seeds > 1 else ''}"
+
+    own, larger = gains(record), gains(other)
+    rows = [
+        {"name": rung["title"], "color": color("04_lowest_loss"), "first": own[key]}
+        | {"second": larger[key]}
+        for rung in other["rungs"][1:]
+        if (key := rung["name"]) in own
+    ]
+    what = "What each change gained over the rung below, nats per character"
+    columns = (name(record), name(other))
+    return pairs(out, label, rows, columns=columns, what=what, xlabel=GAIN)
 
 
 def seeds(out, label: str, records: list[dict]) -> Drawing:

@@ -2,6 +2,8 @@
 
 - A rung is a configuration under several seeds. A change is kept where it lowers their mean loss by
   more than two standard errors of the difference; the next change is tried on what was kept.
+- With one seed there is no error to judge by, and a change is kept where it lowers the loss at all.
+  That is for a look at a larger preset: whether its rungs come in the same order.
 - Nothing here is scored on the test titles.
 """
 
@@ -94,10 +96,10 @@ _RUNG = exactly(
     title={"type": "string"},
     why={"type": "string"},
     changes={"type": "object"},
-    losses={"type": "array", "items": _NUMBER, "minItems": 2},  # full coverage, a seed each
+    losses={"type": "array", "items": _NUMBER, "minItems": 1},  # full coverage, a seed each
     mean=_NUMBER,
     gain=_NUMBER,  # how much lower than the rung below, nats per character
-    standard_error={"type": "number", "minimum": 0},  # of the gain
+    standard_error={"type": "number", "minimum": 0},  # of the gain, under two seeds or more
     kept={"type": "boolean"},
     seconds=_NUMBER,  # of one run, on average
 )
@@ -106,10 +108,22 @@ SCHEMA = exactly(
     stories={"type": "object"},
     titles={"type": "object"},
     created={"type": "string"},
-    seeds={"type": "integer", "minimum": 2},
+    seeds={"type": "integer", "minimum": 1},
     environment={"type": "object"},
     rungs={"type": "array", "items": _RUNG, "minItems": 1},
 )
+
+
+def choose(names: list[str] | None) -> list[tuple]:
+    """Return the levers called `names`, in the ladder's own order; all of them for None.
+
+    Raises ValueError for a name that is none of theirs.
+    """
+    known = [name for name, *_ in LEVERS]
+    for name in names or []:
+        if name not in known:
+            raise ValueError(f"There is no lever {name!r}; choose from {', '.join(known)}.")
+    return [lever for lever in LEVERS if names is None or lever[0] in names]
 
 
 def climb(preset: str, titles: Titles, out: Path, count: int = 3, levers=LEVERS) -> dict:
@@ -139,12 +153,10 @@ def climb(preset: str, titles: Titles, out: Path, count: int = 3, levers=LEVERS)
             rung = record["rungs"][i + 1]
         else:
             runs = _seeds(name, tried, titles, folder, count)
-            rung = _rung(name, title, changes, runs)
-            found = compare(_spread(record, below), _spread(record, rung))
-            gain, error = -found["difference"], found["standard_error"]
-            rung |= {"gain": gain, "standard_error": error, "why": why}
-            rung["kept"] = found["real"] and gain > 0
-            print(f"{title}: {gain:+.4f} ± {error:.4f}", flush=True)
+            rung = _rung(name, title, changes, runs) | {"why": why}
+            rung |= _judge(record, below, rung)
+            error = f" ± {rung['standard_error']:.4f}" if "standard_error" in rung else ""
+            print(f"{title}: {rung['gain']:+.4f}{error}", flush=True)
             record["rungs"].append(rung)
             record["created"] = datetime.now(UTC).isoformat(timespec="seconds")
             record["environment"] = runs[0]["environment"]
@@ -192,6 +204,16 @@ def _rung(name, title, changes, runs):
         "mean": statistics.mean(losses),
         "seconds": statistics.mean(run["speed"]["seconds"] for run in runs),
     }
+
+
+def _judge(record, below, rung):
+    """Return what a rung gained over the one below it, how surely, and whether it is kept."""
+    if record["seeds"] == 1:
+        gain = below["mean"] - rung["mean"]
+        return {"gain": gain, "kept": gain > 0}
+    found = compare(_spread(record, below), _spread(record, rung))
+    gain, error = -found["difference"], found["standard_error"]
+    return {"gain": gain, "standard_error": error, "kept": found["real"] and gain > 0}
 
 
 def _spread(record, rung):

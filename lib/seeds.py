@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
-from .config import PRESETS, PUBLIC_BEST, STEPS, Config, load_step
+from .config import PRESETS, PUBLIC_BEST, PUBLIC_BEST_TITLE, STEPS, Config, load_step
 from .data import Titles
 from .record import (
     check,
@@ -204,7 +204,7 @@ def _write_differences(out):
 def _title(out, step):
     """Return what people read for `step`: the title of its published record, if there is one."""
     if step == PUBLIC_BEST:
-        return "best public recipe"
+        return PUBLIC_BEST_TITLE
     try:
         return read_record(out, step)["title"]
     except FileNotFoundError:

@@ -159,14 +159,19 @@ def window(tokenizer, ids, width: int = 58) -> str:
 def ladder_table(ladder: dict, kept: bool) -> Table:
     """Return the changes of a ladder that were kept, or those that were not: reason and gain.
 
-    Gains are how much lower the loss was than on the rung below, ± one standard error, in nats per
-    character.
+    Gains are how much lower the loss was than on the rung below, ± one standard error where there
+    are several seeds, in nats per character.
     """
+
+    def gain(rung):
+        error = f" ± {rung['standard_error']:.4f}" if "standard_error" in rung else ""
+        return f"{rung['gain']:+.4f}{error}"
+
     rows = [
         {
             "change": rung["title"],
             "what we expected": rung["why"],
-            "gain": f"{rung['gain']:+.4f} ± {rung['standard_error']:.4f}",
+            "gain": gain(rung),
         }
         for rung in ladder["rungs"][1:]
         if rung["kept"] == kept

@@ -39,16 +39,15 @@ export function readRecord(root, name) {
   }
 }
 
-/** Every step's record in results/, in the order of the steps: those with a step and losses. */
+/** Every step's record in results/, in the order of the steps: those whose name is numbered. */
 export function readSteps(root) {
   const folder = path.join(root, 'results');
   if (!fs.existsSync(folder)) return [];
   return fs
     .readdirSync(folder)
-    .filter((file) => file.endsWith('.json'))
+    .filter((file) => /^\d.*\.json$/.test(file))
     .sort()
-    .map((file) => readRecord(root, file.slice(0, -'.json'.length)))
-    .filter((record) => record.step && record.losses);
+    .map((file) => readRecord(root, file.slice(0, -'.json'.length)));
 }
 
 /** The rows of a CSV text as objects; a quoted field may hold commas and doubled quotes. */

@@ -6,6 +6,9 @@
 //   The caption.
 //   :::
 
+import fs from 'node:fs';
+import path from 'node:path';
+
 import { field, format, located, projectRoot, readRecord, readSteps } from './records.mjs';
 import { tableContainer, tableDirective, valueRole } from './records.mjs';
 
@@ -27,12 +30,22 @@ function stories(record) {
   return `${source}${version ? ` (${String(version).slice(0, 8)})` : ''}`;
 }
 
-function resultsTable(data, records) {
-  if (!records.length) throw new Error('results/ holds no record; run the notebooks (make book)');
-  const kinds = new Set(records.map((record) => `${record.preset} on ${stories(record)}`));
+const kind = (record) => `${record.preset} on ${stories(record)}`;
+
+/** The record of the best public recipe, in a list: of none where it is not of the steps' kind. */
+function peer(root, steps) {
+  if (!fs.existsSync(path.join(root, 'results', 'public_best.json'))) return [];
+  return [readRecord(root, 'public_best')].filter((record) => kind(record) === kind(steps[0]));
+}
+
+function resultsTable(data, root) {
+  const steps = readSteps(root);
+  if (!steps.length) throw new Error('results/ holds no record; run the notebooks (make book)');
+  const kinds = new Set(steps.map(kind));
   if (kinds.size > 1) {
     throw new Error(`results/ mixes runs that do not compare: ${[...kinds].join('; ')}`);
   }
+  const records = [...steps, ...peer(root, steps)];
   const lossless = (record) => record.tokenizer.lossless === true;
   const ranked = records.filter(lossless).map((record) => record.losses.full_coverage);
   const best = Math.min(...ranked);
@@ -71,12 +84,10 @@ export default {
   directives: [
     {
       name: 'results-table',
-      doc: 'The losses of every step, from results/, in the order of the steps.',
+      doc: 'The losses of every step, in order, and of the best public recipe, from results/.',
       ...tableDirective,
       run(data, vfile) {
-        return located(vfile, data.node, () => [
-          resultsTable(data, readSteps(projectRoot(vfile))),
-        ]);
+        return located(vfile, data.node, () => [resultsTable(data, projectRoot(vfile))]);
       },
     },
   ],

@@ -64,6 +64,8 @@ def test_a_run_leaves_a_whole_book(smoke_book):
         (["run", "--preset", "small", "--stories", "synthetic"], "smoke"),
         (["seeds", "--preset", "tiny", "--stories", "nowhere.csv"], "nowhere.csv"),
         (["seeds", "--preset", "smoke", "--seeds", "1"], "at least 2"),
+        (["peer", "--preset", "tiny", "--stories", "nowhere.csv"], "nowhere.csv"),
+        (["ladder", "--preset", "smoke", "--levers", "magic"], "There is no lever 'magic'"),
         (["github", "not a slug"], "owner/name"),
     ],
 )
@@ -76,7 +78,18 @@ def test_bad_input_gets_a_plain_error(arguments, said, capsys):
 def test_the_command_line_has_help():
     run = lib("--help")
     assert run.returncode == 0
-    for command in ("book", "run", "publish", "seeds", "site", "serve", "github"):
+    for command in (
+        "book",
+        "run",
+        "publish",
+        "seeds",
+        "peer",
+        "ladder",
+        "search",
+        "site",
+        "serve",
+        "github",
+    ):
         assert command in run.stdout
 
 

@@ -4,10 +4,11 @@ import json
 import math
 import statistics
 
+import pandas as pd
 import pytest
 import torch
 
-from lib import ladder
+from lib import comparisons, ladder, tables
 from lib.config import load_preset
 from lib.data import load_titles
 
@@ -88,6 +89,33 @@ def test_a_ladder_goes_on_above_what_was_kept(climbed, tmp_path, capsys):
     assert [line.split()[0].split("-")[0] for line in told] == ["position"] * 2 + ["RoPE:"]
     kept = {"seconds": None}
     assert [r | kept for r in again["rungs"]] == [r | kept for r in record["rungs"]]
+
+
+def test_under_one_seed_a_change_is_kept_where_it_gains_at_all(climbed, tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ladder, "load_step", lambda step, preset: CONFIG)
+        record = ladder.climb("smoke", TITLES, tmp_path, 1, LEVERS[:2])
+    start, still, adamw = record["rungs"]
+    assert [len(rung["losses"]) for rung in record["rungs"]] == [1, 1, 1]
+    assert still["gain"] == start["losses"][0] - still["losses"][0] and not still["kept"]
+    assert adamw["gain"] == start["losses"][0] - adamw["losses"][0] and adamw["kept"]
+    assert "standard_error" not in adamw
+    assert ladder.read_ladder(tmp_path, "smoke") == record
+    shown = tables.ladder_table(record, kept=True).data
+    assert shown["gain"].tolist() == [f"{adamw['gain']:+.4f}"]
+    drawn = comparisons.ladders(tmp_path, "ladder_order", climbed[1], record)
+    both = [rung["gain"] for rung in climbed[1]["rungs"][1:3]], [still["gain"], adamw["gain"]]
+    numbers = pd.read_csv(tmp_path / "figures" / "ladder_order.csv")
+    assert numbers["smoke, 2 seeds"].tolist() == pytest.approx(both[0])
+    assert numbers["smoke, 1 seed"].tolist() == pytest.approx(both[1])
+    assert "smoke, 1 seed" in drawn.__repr__()
+
+
+def test_levers_are_chosen_by_name_in_the_ladders_order():
+    assert ladder.choose(None) == ladder.LEVERS
+    assert [name for name, *_ in ladder.choose(["mask", "muon"])] == ["muon", "mask"]
+    with pytest.raises(ValueError, match="no lever 'magic'; choose from muon, wsd"):
+        ladder.choose(["muon", "magic"])
 
 
 @pytest.mark.parametrize("levers", [LEVERS[1:], LEVERS[::-1], LEVERS[:3]])

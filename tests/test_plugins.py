@@ -174,6 +174,7 @@ The others.
         make_record("02_adamw", losses={"full_coverage": 1.4, "test": None}),
         make_record("03_lower", tokenizer=lossy, losses={"full_coverage": 1.1}),
         make_record("ablations/rope", losses={"full_coverage": 1.5}),
+        make_record("public_best", losses={"full_coverage": 1.6}),
     ]
     root = tmp_path_factory.mktemp("plugins") / "book"
     make_book(root, index, records, extra="  github: some-one/some.book\n")
@@ -221,6 +222,7 @@ def test_results_table_marks_the_lossy_run_and_never_ranks_it(book):
         "Title of 01_baseline",
         "Title of 02_adamw",
         "Title of 03_lower (not lossless, not ranked)",
+        "Title of public_best",
     ]
     bold = [words(row[0]) for row in rows if any(find(cell, "strong") for cell in row)]
     assert bold == ["Title of 02_adamw"]
@@ -235,6 +237,15 @@ def test_results_table_marks_the_lossy_run_and_never_ranks_it(book):
     (container,) = find(page(book, "index"), "container", label="table_results")
     assert words(find(container, "caption")[0]).endswith("Every step, 1.75 first.")
     assert "Preset small, stories file (01234567)" in words(find(container, "legend")[0])
+
+
+def test_the_public_recipe_is_left_out_beside_steps_that_it_does_not_compare_with(tmp_path):
+    records = [make_record("01_baseline"), make_record("public_best", preset="full")]
+    index = ":::{results-table}\n:label: table_results\nCaption.\n:::\n"
+    root = make_book(tmp_path / "book", index, records, notebooks=())
+    build_site(root, "plain")
+    names = [words(row[0]) for row in table(root, "index", "table_results")]
+    assert names == ["Step", "Title of 01_baseline"]
 
 
 def test_tables_and_figures_are_numbered_and_can_be_referred_to(book):

@@ -403,7 +403,7 @@ def test_install_missing_asks_only_for_what_is_not_there(pip):
 
 def test_install_missing_leaves_out_what_colab_has_no_use_for(pip, monkeypatch):
     monkeypatch.setattr(importlib.metadata, "distributions", lambda: [])
-    (pip / "requirements.txt").write_text("jupyter==1\nmystmd==1\n")
+    (pip / "requirements.txt").write_text("ipykernel==1\nmystmd==1\n")
     assert install_missing() == []
 
 
