@@ -1,4 +1,8 @@
-"""What the tests share: a book executed on the smoke preset, once for all."""
+"""What the tests share: a book executed on the smoke preset, once for all.
+
+`make test` runs them in several processes, a file in each. The first file is one that reads that
+book; the others that do come last, and find it there.
+"""
 
 import os
 import subprocess
@@ -6,18 +10,40 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent
+IN_PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
+
+if IN_PARALLEL:  # before PyTorch is imported: a core for each process
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items):
+    """Put the browser's tests first and the other readers of the smoke book last."""
+
+    def place(item):
+        if item.path.name == "test_browser.py":
+            return 0
+        return 2 if item.path in readers else 1
+
+    readers = {item.path for item in items if "smoke_book" in item.fixturenames}
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
 def smoke_book(tmp_path_factory):
     """The folder of a book run on `smoke` through the command line, and what it printed."""
-    out = tmp_path_factory.mktemp("book")
-    command = [sys.executable, "-m", "lib", "run", "--preset", "smoke", "--out", str(out)]
-    environment = {k: v for k, v in os.environ.items() if k != "HN_STORIES"}
-    run = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=540
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    return out, run.stdout
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if IN_PARALLEL else base
+    out, printed = base / "book", base / "book.txt"
+    with FileLock(base / "book.lock"):
+        if not printed.exists():
+            command = [sys.executable, "-m", "lib", "run", "--preset", "smoke", "--out", str(out)]
+            environment = {k: v for k, v in os.environ.items() if k != "HN_STORIES"}
+            run = subprocess.run(
+                command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=540
+            )
+            assert run.returncode == 0, run.stdout + run.stderr
+            printed.write_text(run.stdout, "utf-8")
+    return out, printed.read_text("utf-8")
