@@ -45,7 +45,8 @@ function resultsTable(data, root) {
   if (kinds.size > 1) {
     throw new Error(`results/ mixes runs that do not compare: ${[...kinds].join('; ')}`);
   }
-  const records = [...steps, ...peer(root, steps)];
+  const others = peer(root, steps);
+  const records = [...steps, ...others];
   const lossless = (record) => record.tokenizer.lossless === true;
   const ranked = records.filter(lossless).map((record) => record.losses.full_coverage);
   const best = Math.min(...ranked);
@@ -74,7 +75,8 @@ function resultsTable(data, root) {
   ];
   const note =
     `Preset ${records[0].preset}, stories ${stories(records[0])}. Losses in nats per character; ` +
-    'lower is better. The lowest loss at full coverage is bold.';
+    'lower is better. The lowest loss at full coverage is bold.' +
+    (others.length ? ' The last row is no step of this book, but was trained beside them.' : '');
   return tableContainer(data, header, rows, note);
 }
 

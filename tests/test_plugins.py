@@ -236,7 +236,8 @@ def test_results_table_marks_the_lossy_run_and_never_ranks_it(book):
     ]
     (container,) = find(page(book, "index"), "container", label="table_results")
     assert words(find(container, "caption")[0]).endswith("Every step, 1.75 first.")
-    assert "Preset small, stories file (01234567)" in words(find(container, "legend")[0])
+    legend = words(find(container, "legend")[0])
+    assert "Preset small, stories file (01234567)" in legend and "The last row is no step" in legend
 
 
 def test_the_public_recipe_is_left_out_beside_steps_that_it_does_not_compare_with(tmp_path):
