@@ -161,7 +161,7 @@ _STEPS = {  # what each step changes of the one before it
 STEPS = tuple(_STEPS)
 # The best public result's recipe at the preset's own shape, as far as it is told (peers.csv). Not
 # told, and ours: where LayerScale starts, how long warm-up and decay are, AdamW's weight decay.
-PUBLIC_BEST, PUBLIC_BEST_TITLE = "public_best", "best public recipe"
+PUBLIC_BEST, PUBLIC_BEST_TITLE = "public_best", "Best public recipe"
 _PUBLIC_BEST = {
     "tokenizer": "sp_unigram",
     "vocab_factor": 0.5,
