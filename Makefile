@@ -46,8 +46,8 @@ peer: setup ## STORIES=path [PRESET=full]: train the best public recipe on the s
 	$(LIB) peer --preset $(PRESET) $(FLAGS)
 
 ladder search: PRESET = tiny
-ladder: setup ## STORIES=path [SEEDS=3 PRESET=tiny LEVERS="muon mask"]: try the changes of step three in turn
-	$(LIB) ladder --preset $(PRESET) --seeds $(or $(SEEDS),3) $(if $(LEVERS),--levers $(LEVERS)) $(FLAGS)
+ladder: setup ## STORIES=path [SEEDS=3 PRESET=tiny LEVERS="muon mask" LIKE=tiny]: try the changes of step three in turn
+	$(LIB) ladder --preset $(PRESET) --seeds $(or $(SEEDS),3) $(if $(LEVERS),--levers $(LEVERS)) $(if $(LIKE),--like $(LIKE)) $(FLAGS)
 
 search: $(VENV)/dev ## STORIES=path [TRIALS=20 PRESET=tiny STORAGE=url]: tune step three's settings together
 	$(LIB) search --preset $(PRESET) --trials $(or $(TRIALS),20) $(if $(STORAGE),--storage "$(STORAGE)") $(FLAGS)

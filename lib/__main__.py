@@ -82,6 +82,8 @@ def _parser():
                      help="how many: 1337, 1338, … (default: %(default)s)")  # fmt: skip
     sub.add_argument("--levers", nargs="+", metavar="NAME",
                      help="try these only, for example muon mask (default: all)")  # fmt: skip
+    sub.add_argument("--like", metavar="PRESET",
+                     help="keep what the ladder on this preset kept; one seed will do")  # fmt: skip
     sub.add_argument("--out", type=Path, default=book.ROOT,
                      help="where results/ladder/ is written (default: the book)")  # fmt: skip
 
@@ -146,8 +148,9 @@ def _ladder(options):
     from . import ladder  # needs PyTorch
 
     levers = ladder.choose(options.levers)
+    like = ladder.read_ladder(options.out, options.like) if options.like else None
     _, titles = book.resolve_stories(options.preset, options.stories)
-    ladder.climb(options.preset, titles, options.out, options.seeds, levers)
+    ladder.climb(options.preset, titles, options.out, options.seeds, levers, like)
 
 
 def _search(options):

@@ -2,8 +2,9 @@
 
 - A rung is a configuration under several seeds. A change is kept where it lowers their mean loss by
   more than two standard errors of the difference; the next change is tried on what was kept.
-- With one seed there is no error to judge by, and a change is kept where it lowers the loss at all.
-  That is for a look at a larger preset: whether its rungs come in the same order.
+- A ladder on another preset may follow one that is there: the same configurations, whatever they
+  gain. That shows whether the gains on the smaller preset hold on the larger, for which one seed,
+  without an error, will do.
 - Nothing here is scored on the test titles.
 """
 
@@ -126,14 +127,35 @@ def choose(names: list[str] | None) -> list[tuple]:
     return [lever for lever in LEVERS if names is None or lever[0] in names]
 
 
-def climb(preset: str, titles: Titles, out: Path, count: int = 3, levers=LEVERS) -> dict:
+def climb(
+    preset: str,
+    titles: Titles,
+    out: Path,
+    count: int = 3,
+    levers=LEVERS,
+    like: dict | None = None,
+) -> dict:
     """Try `levers` in turn from step two on, a line a run; write and return the ladder's record.
+
+    A change is kept where it gains more than two standard errors, or, given the record of another
+    ladder as `like`, where that one kept it.
 
     Writes `out/results/ladder/<preset>.json` after each rung. Where that record is of the same
     titles and seeds and has the first of `levers`, the climb goes on above them; a run that was
     trained before is taken from its checkpoint under `out/_build/ladder-<preset>/`. Losses in nats
     per character.
+
+    Raises ValueError for a single seed, which has no standard error, unless there is a `like`, and
+    for a lever that `like` has not tried.
     """
+    verdicts = {rung["name"]: rung["kept"] for rung in like["rungs"][1:]} if like else {}
+    if count < 2 and not like:
+        raise ValueError(
+            f"{count} seed has no spread; ask for 2, or follow a ladder (--like tiny)."
+        )
+    for name, *_ in levers:
+        if like and name not in verdicts:
+            raise ValueError(f"The ladder on {like['preset']} has no rung {name!r} to follow.")
     folder = Path(out) / "_build" / f"ladder-{preset}"
     config = load_step(START, preset)
     record = _begun(out, preset, titles, count, levers)
@@ -154,7 +176,7 @@ def climb(preset: str, titles: Titles, out: Path, count: int = 3, levers=LEVERS)
         else:
             runs = _seeds(name, tried, titles, folder, count)
             rung = _rung(name, title, changes, runs) | {"why": why}
-            rung |= _judge(record, below, rung)
+            rung |= _judge(record, below, rung, verdicts.get(name))
             error = f" ± {rung['standard_error']:.4f}" if "standard_error" in rung else ""
             print(f"{title}: {rung['gain']:+.4f}{error}", flush=True)
             record["rungs"].append(rung)
@@ -206,14 +228,14 @@ def _rung(name, title, changes, runs):
     }
 
 
-def _judge(record, below, rung):
+def _judge(record, below, rung, kept):
     """Return what a rung gained over the one below it, how surely, and whether it is kept."""
     if record["seeds"] == 1:
-        gain = below["mean"] - rung["mean"]
-        return {"gain": gain, "kept": gain > 0}
+        return {"gain": below["mean"] - rung["mean"], "kept": kept}
     found = compare(_spread(record, below), _spread(record, rung))
     gain, error = -found["difference"], found["standard_error"]
-    return {"gain": gain, "standard_error": error, "kept": found["real"] and gain > 0}
+    kept = found["real"] and gain > 0 if kept is None else kept
+    return {"gain": gain, "standard_error": error, "kept": kept}
 
 
 def _spread(record, rung):

@@ -1,5 +1,6 @@
 """The ladder: what is kept, what is not, and the numbers said of each rung."""
 
+import copy
 import json
 import math
 import statistics
@@ -91,24 +92,40 @@ def test_a_ladder_goes_on_above_what_was_kept(climbed, tmp_path, capsys):
     assert [r | kept for r in again["rungs"]] == [r | kept for r in record["rungs"]]
 
 
-def test_under_one_seed_a_change_is_kept_where_it_gains_at_all(climbed, tmp_path):
+def test_a_ladder_that_follows_another_keeps_what_that_one_kept(climbed, tmp_path):
+    like = copy.deepcopy(climbed[1])
+    like["rungs"][1]["kept"] = True  # whatever it gains
+    trained, run_seeds = [], ladder.run_seeds
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ladder, "load_step", lambda step, preset: CONFIG)
-        record = ladder.climb("smoke", TITLES, tmp_path, 1, LEVERS[:2])
+        patch.setattr(
+            ladder,
+            "run_seeds",
+            lambda name, *rest: trained.append(rest[0]) or run_seeds(name, *rest),
+        )
+        record = ladder.climb("smoke", TITLES, tmp_path, 1, LEVERS[:2], like)
     start, still, adamw = record["rungs"]
+    assert trained[1:] == [CONFIG.change(learning_rate=1e-12), CONFIG.change(**ADAMW)]
     assert [len(rung["losses"]) for rung in record["rungs"]] == [1, 1, 1]
-    assert still["gain"] == start["losses"][0] - still["losses"][0] and not still["kept"]
-    assert adamw["gain"] == start["losses"][0] - adamw["losses"][0] and adamw["kept"]
+    assert still["gain"] == start["losses"][0] - still["losses"][0] < 0 and still["kept"]
+    assert adamw["gain"] == still["losses"][0] - adamw["losses"][0]
     assert "standard_error" not in adamw
     assert ladder.read_ladder(tmp_path, "smoke") == record
     shown = tables.ladder_table(record, kept=True).data
-    assert shown["gain"].tolist() == [f"{adamw['gain']:+.4f}"]
+    assert shown["gain"].tolist() == [f"{rung['gain']:+.4f}" for rung in (still, adamw)]
     drawn = comparisons.ladders(tmp_path, "ladder_order", climbed[1], record)
-    both = [rung["gain"] for rung in climbed[1]["rungs"][1:3]], [still["gain"], adamw["gain"]]
     numbers = pd.read_csv(tmp_path / "figures" / "ladder_order.csv")
-    assert numbers["smoke, 2 seeds"].tolist() == pytest.approx(both[0])
-    assert numbers["smoke, 1 seed"].tolist() == pytest.approx(both[1])
-    assert "smoke, 1 seed" in drawn.__repr__()
+    for name, gains in (("2 seeds", climbed[1]["rungs"][1:3]), ("1 seed", record["rungs"][1:])):
+        assert numbers[f"smoke, {name}"].tolist() == pytest.approx([r["gain"] for r in gains])
+        assert f"smoke, {name}" in repr(drawn)
+
+
+def test_one_seed_or_an_unknown_rung_to_follow_is_refused(climbed, tmp_path):
+    with pytest.raises(ValueError, match="1 seed has no spread"):
+        ladder.climb("smoke", TITLES, tmp_path, 1, LEVERS)
+    other = [("gate", "gate", {"gate": True}, "who knows")]
+    with pytest.raises(ValueError, match="ladder on smoke has no rung 'gate' to follow"):
+        ladder.climb("smoke", TITLES, tmp_path, 1, other, climbed[1])
 
 
 def test_levers_are_chosen_by_name_in_the_ladders_order():
