@@ -82,11 +82,13 @@ def points(out, label: str, rows: list[dict], *, xlabel: str, what: str, title="
     return draw(out, label, named, alt, plot, 1.1 + 0.36 * len(rows))
 
 
-def pairs(out, label: str, rows: list[dict], *, columns, what: str, title="", xlabel=LOSS):
+def pairs(
+    out, label: str, rows: list[dict], *, columns, what: str, title="", xlabel=LOSS, digits=".3f"
+):
     """Draw two numbers of each of `rows`, `{name, color, first, second}`, joined by a line.
 
     The first is hollow, the second filled; `columns` are their names. Where one is None, the row's
-    `note` may say why, and a dashed line show its `range`.
+    `note` may say why, and a dashed line show its `range`. `digits` is how numbers are written.
     """
 
     def plot(axes):
@@ -99,16 +101,18 @@ def pairs(out, label: str, rows: list[dict], *, columns, what: str, title="", xl
                     axes.plot(value, place, "o", color=own, markerfacecolor=face, zorder=3)
             axes.plot(row.get("range", ()), [place] * len(row.get("range", ())), "--", color=own,
                       linewidth=1)  # fmt: skip
-            right = row.get("note") or f"{ends[-1]:.3f}"
+            right = row.get("note") or f"{ends[-1]:{digits}}"
             for value, text, side in (
-                (ends[0], f"{ends[0]:.3f}" if len(ends) == 2 or "note" in row else "", -1),
+                (ends[0], f"{ends[0]:{digits}}" if len(ends) == 2 or "note" in row else "", -1),
                 (max([*ends, *row.get("range", ())]), right, 1),
             ):
                 axes.annotate(text, (value, place), (8 * side, 0), textcoords="offset points",
                               ha="right" if side < 0 else "left", va="center", fontsize=10,
                               color=own)  # fmt: skip
         _rows(axes, [row["name"] for row in rows])
-        axes.margins(x=0.22)
+        axes.margins(x=0.32)  # room for the numbers
+        if axes.dataLim.x0 < 0:
+            axes.axvline(0, color=GREY, linewidth=1, zorder=0)
         axes.set(xlabel=xlabel, title=f"○ {columns[0]}   ● {columns[1]}\n{title}".rstrip())
 
     alt = f"{what}, {columns[0]} and {columns[1]}: " + "; ".join(
@@ -179,7 +183,7 @@ def ladders(out, label: str, record: dict, other: dict) -> Drawing:
     ]
     what = "What each change gained over the rung below, nats per character"
     columns = (name(record), name(other))
-    return pairs(out, label, rows, columns=columns, what=what, xlabel=GAIN)
+    return pairs(out, label, rows, columns=columns, what=what, xlabel=GAIN, digits="+.3f")
 
 
 def seeds(out, label: str, records: list[dict]) -> Drawing:
