@@ -111,8 +111,6 @@ def pairs(
                               color=own)  # fmt: skip
         _rows(axes, [row["name"] for row in rows])
         axes.margins(x=0.32)  # room for the numbers
-        if axes.dataLim.x0 < 0:
-            axes.axvline(0, color=GREY, linewidth=1, zorder=0)
         axes.set(xlabel=xlabel, title=f"○ {columns[0]}   ● {columns[1]}\n{title}".rstrip())
 
     alt = f"{what}, {columns[0]} and {columns[1]}: " + "; ".join(
