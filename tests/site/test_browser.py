@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import TimeoutError
+from playwright.sync_api import TimeoutError, expect
 
 from .conftest import build_sample, without_images
 
@@ -241,7 +241,9 @@ def test_the_menu_of_a_phone_leads_to_a_page(open_page):
     page.locator(".menu summary").click()
     last = page.locator(".menu .toc a").last
     title = last.inner_text()
+    url = last.evaluate("a => a.href")
     last.click()
+    page.wait_for_url(url)
     assert page.locator("h1").inner_text().rstrip(" #") == title
 
 
@@ -264,7 +266,7 @@ def test_pages_read_without_javascript(open_page, paths):
     sources = without.locator("a.source")
     for i in range(sources.count()):
         sources.nth(i).click()
-        assert without.locator(".cell:has(:target) pre.code").is_visible(), without.url
+        expect(without.locator(".cell:has(:target) pre.code")).to_be_visible()  # when it is there
         without.go_back()
     assert sources.count()
 
