@@ -30,7 +30,7 @@ book: setup ## execute every notebook on the smoke preset into _build/book, rend
 	$(LIB) book $(FRESH_FLAG)
 
 test: $(VENV)/dev ## run every test
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder
 
 run: setup ## PRESET=small STORIES=path [STEP=02_adamw] [FRESH=1]: execute on another preset and other stories
 	$(LIB) run --preset $(PRESET) $(FLAGS)

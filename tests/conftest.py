@@ -1,7 +1,8 @@
 """What the tests share: a book executed on the smoke preset, once for all.
 
-`make test` runs them in several processes, a file in each. The first file is one that reads that
-book; the others that do come last, and find it there.
+`make test` runs them in several processes, a file in each; the browser's are two, one for each book
+that they look at. First come those on the smoke book, which wait for it; the others that read it
+come last, and find it there.
 """
 
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parent.parent
 IN_PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
@@ -20,15 +22,26 @@ if IN_PARALLEL:  # before PyTorch is imported: a core for each process
 
 
 def pytest_collection_modifyitems(items):
-    """Put the browser's tests first and the other readers of the smoke book last."""
+    """Put the browser's tests on the smoke book first, and the other readers of it last."""
 
     def place(item):
         if item.path.name == "test_browser.py":
-            return 0
+            return 0 if "[book" in item.nodeid else 1
         return 2 if item.path in readers else 1
 
     readers = {item.path for item in items if "smoke_book" in item.fixturenames}
     items.sort(key=place)
+
+
+class BookByBook(LoadScopeScheduling):
+    """Hand out the tests a file at a time, those on the browser's sample apart from the others."""
+
+    def _split_scope(self, nodeid):
+        return nodeid.split("::")[0], "[sample" in nodeid
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return BookByBook(config, log)
 
 
 @pytest.fixture(scope="session")
