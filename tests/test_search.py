@@ -19,7 +19,8 @@ from lib.data import load_titles
 CONFIG = load_preset("smoke", optimizer="adamw", betas=(0.9, 0.95)).change(
     num_titles=200, vocab_size=300, n_embd=32, n_layer=1, batch_size=4, epochs=1
 )
-CONTEXT = multiprocessing.get_context("spawn")
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.test_search", "torch._dynamo"])  # imported once for all
 
 
 def _work(out, trials, started=None):

@@ -96,7 +96,8 @@ def _train_and_leave(folder, result):
 
 def test_killed_at_twenty_random_moments_it_ends_bit_identical(whole, tmp_path):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lib.train", "tests.test_train"])
+    # The last is what the first optimizer of a process imports: longer than a life would be.
+    context.set_forkserver_preload(["lib.train", "tests.test_train", "torch._dynamo"])
     rng, kills, books = random.Random(1337), 0, 0
     while kills < 20:
         books += 1
