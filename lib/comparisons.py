@@ -132,11 +132,13 @@ def _rows(axes, names):
 def ladder(out, label: str, record: dict) -> Drawing:
     """Draw what each rung of a ladder gained over the rung below it, with two standard errors.
 
-    A filled point is a change that was kept, a hollow one a change that was not.
+    A ladder of one seed has none. A filled point is a change that was kept, a hollow one a change
+    that was not.
     """
     rungs = record["rungs"][1:]
     gains = [rung["gain"] for rung in rungs]
-    errors = [2 * rung["standard_error"] for rung in rungs]
+    errors = [2 * rung.get("standard_error", 0) for rung in rungs]
+    count = record["seeds"]
 
     def plot(axes):
         own = color("04_lowest_loss")
@@ -149,16 +151,16 @@ def ladder(out, label: str, record: dict) -> Drawing:
                           textcoords="offset points", fontsize=10)  # fmt: skip
         _rows(axes, [rung["title"] for rung in rungs])
         axes.margins(x=0.2)
-        count = record["seeds"]
-        axes.set(xlabel=GAIN,
-                 title=f"● kept   ○ not kept\n{caption(record)}, {count} seeds")  # fmt: skip
+        axes.set(xlabel=GAIN, title=f"● kept   ○ not kept\n{caption(record)}, {_seeds(count)}")
 
     alt = "What each change gained over the rung below, nats per character: " + "; ".join(
-        f"{rung['title']} {gain:+.4f} ± {error:.4f}" + ("" if rung["kept"] else " (not kept)")
+        f"{rung['title']} {gain:+.4f}"
+        + (f" ± {error:.4f}" if count > 1 else "")
+        + ("" if rung["kept"] else " (not kept)")
         for rung, gain, error in zip(rungs, gains, errors, strict=True)
     )
     columns = ["name", "title", "gain", "standard_error", "kept", "mean", "seconds"]
-    data = pd.DataFrame([{name: rung[name] for name in columns} for rung in rungs])
+    data = pd.DataFrame([{name: rung.get(name) for name in columns} for rung in rungs])
     return draw(out, label, data, alt, plot, 1.3 + 0.4 * len(rungs))
 
 
@@ -169,8 +171,7 @@ def ladders(out, label: str, record: dict, other: dict) -> Drawing:
         return {rung["name"]: rung["gain"] for rung in ladder["rungs"][1:]}
 
     def name(ladder):
-        seeds = ladder["seeds"]
-        return f"{ladder['preset']}, {seeds} seed{'s' if seeds > 1 else ''}"
+        return f"{ladder['preset']}, {_seeds(ladder['seeds'])}"
 
     own, larger = gains(record), gains(other)
     rows = [
@@ -182,6 +183,10 @@ def ladders(out, label: str, record: dict, other: dict) -> Drawing:
     what = "What each change gained over the rung below, nats per character"
     columns = (name(record), name(other))
     return pairs(out, label, rows, columns=columns, what=what, xlabel=GAIN, digits="+.3f")
+
+
+def _seeds(count):
+    return f"{count} seed{'s' if count > 1 else ''}"
 
 
 def seeds(out, label: str, records: list[dict]) -> Drawing:

@@ -158,7 +158,7 @@ def climb(
             raise ValueError(f"The ladder on {like['preset']} has no rung {name!r} to follow.")
     folder = Path(out) / "_build" / f"ladder-{preset}"
     config = load_step(START, preset)
-    record = _begun(out, preset, titles, count, levers)
+    record = _begun(out, preset, titles, count, levers, verdicts)
     if record is None:
         runs = _seeds("step two", config, titles, folder, count)
         record = {
@@ -198,8 +198,12 @@ def read_ladder(out: str | Path, preset: str) -> dict:
     return check(read_json(out, name, "run `python -m lib ladder`"), SCHEMA, f"results/{name}.json")
 
 
-def _begun(out, preset, titles, count, levers):
-    """Return the record of this very ladder, climbed in part or whole, or None."""
+def _begun(out, preset, titles, count, levers, verdicts):
+    """Return the record of this very ladder, climbed in part or whole, or None.
+
+    It is another where a rung was kept, or not, against one of `verdicts`: what was tried on top of
+    that rung is another configuration.
+    """
     try:
         record = read_ladder(out, preset)
     except FileNotFoundError:
@@ -207,7 +211,8 @@ def _begun(out, preset, titles, count, levers):
     there = [(rung["name"], rung["changes"]) for rung in record["rungs"][1:]]
     those = [(name, _plain(changes)) for name, _, changes, _ in levers]
     same = record["stories"] == titles.stories and record["seeds"] == count
-    return record if same and there == those[: len(there)] else None
+    kept = all(verdicts.get(r["name"], r["kept"]) == r["kept"] for r in record["rungs"][1:])
+    return record if same and kept and there == those[: len(there)] else None
 
 
 def _seeds(name, config: Config, titles, folder, count):

@@ -115,6 +115,8 @@ def test_a_ladder_that_follows_another_keeps_what_that_one_kept(climbed, tmp_pat
     assert shown["gain"].tolist() == [f"{rung['gain']:+.4f}" for rung in (still, adamw)]
     drawn = comparisons.ladders(tmp_path, "ladder_order", climbed[1], record)
     numbers = pd.read_csv(tmp_path / "figures" / "ladder_order.csv")
+    alone = repr(comparisons.ladder(tmp_path, "ladder", record))
+    assert f"AdamW {adamw['gain']:+.4f}" in alone and "±" not in alone
     for name, gains in (("2 seeds", climbed[1]["rungs"][1:3]), ("1 seed", record["rungs"][1:])):
         assert numbers[f"smoke, {name}"].tolist() == pytest.approx([r["gain"] for r in gains])
         assert f"smoke, {name}" in repr(drawn)
@@ -138,9 +140,18 @@ def test_levers_are_chosen_by_name_in_the_ladders_order():
 @pytest.mark.parametrize("levers", [LEVERS[1:], LEVERS[::-1], LEVERS[:3]])
 def test_another_ladder_is_not_gone_on_with(climbed, levers):
     out, record, _ = climbed
-    assert ladder._begun(out, "smoke", TITLES, 2, LEVERS)["rungs"] == record["rungs"]
-    assert ladder._begun(out, "smoke", TITLES, 2, levers) is None
-    assert ladder._begun(out, "smoke", TITLES, 3, LEVERS) is None
+    assert ladder._begun(out, "smoke", TITLES, 2, LEVERS, {})["rungs"] == record["rungs"]
+    assert ladder._begun(out, "smoke", TITLES, 2, levers, {}) is None
+    assert ladder._begun(out, "smoke", TITLES, 3, LEVERS, {}) is None
+
+
+def test_a_ladder_that_kept_other_changes_is_not_gone_on_with(climbed):
+    out, record, _ = climbed
+    verdicts = {rung["name"]: rung["kept"] for rung in record["rungs"][1:]}
+    assert ladder._begun(out, "smoke", TITLES, 2, LEVERS, verdicts)["rungs"] == record["rungs"]
+    for name, kept in verdicts.items():
+        other = verdicts | {name: not kept}
+        assert ladder._begun(out, "smoke", TITLES, 2, LEVERS, other) is None
 
 
 def test_the_record_is_read_back_and_a_damaged_one_refused(climbed):
