@@ -107,7 +107,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--preset", choices=PRESETS, default="small")
     parser.add_argument("--stories", help="as for `python -m lib run`")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--titles", type=int, help="training titles a round")
     parser.add_argument("--out", type=Path, default=ROOT)
     options = parser.parse_args(arguments)
