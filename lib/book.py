@@ -30,7 +30,7 @@ LIB = Path(__file__).parent
 ROOT = LIB.parent
 TABLES = (  # which no notebook writes
     "*.csv",
-    *(f"results/{name}/*.json" for name in ("seeds", "ladder", "search")),
+    *(f"results/{name}/**/*.json" for name in ("seeds", "ladder", "search")),
     "results/bench.json",
     f"results/{PUBLIC_BEST}.json",
 )

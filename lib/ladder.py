@@ -18,7 +18,7 @@ from pathlib import Path
 from .config import PRESETS, Config, load_step
 from .data import Titles
 from .record import check, exactly, read_json, write_json
-from .seeds import compare, run_seeds
+from .seeds import FIRST, compare, run_seeds
 
 START = "03_rope_vocab"
 LEVERS = [  # name, what people read, what it changes, why it might help
@@ -218,7 +218,7 @@ def _begun(out, preset, titles, count, levers, verdicts):
 def _seeds(name, config: Config, titles, folder, count):
     text = json.dumps(config.as_dict(), sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return run_seeds(f"{name}-{digest}", config, titles, folder, count)
+    return run_seeds(f"{name}-{digest}", config, titles, folder, range(FIRST, FIRST + count))
 
 
 def _rung(name, title, changes, runs):

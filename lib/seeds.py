@@ -5,7 +5,9 @@
 - Nor does the order of the data, where a step takes its batches in the order of the stream, as the
   baseline does.
 - A difference between two steps is called real where it is more than two standard errors from 0.
-- No run of these is scored on the test titles.
+- No run of these is scored on the test titles, but for a published one, which was before.
+- The records lie in `results/seeds/` for `tiny`, which every step is trained on, and in
+  `results/seeds/<preset>/` for any other preset.
 """
 
 import contextlib
@@ -31,6 +33,7 @@ from .record import (
 from .train import train
 
 FIRST = 1337
+USUAL = "tiny"  # the preset
 DIFFERENCES = "differences"  # the record that compares each step with the step before it
 
 _LIST = {"type": "array", "items": {"type": "number"}, "minItems": 2}
@@ -70,9 +73,10 @@ def train_seeds(
 ) -> dict:
     """Train `step` under `count` seeds, a line for each; write and return its record of them.
 
-    Writes `out/results/seeds/<step>.json`, and `differences.json` beside it anew. A seed that was
+    Writes the record of `step` (see above), and `differences.json` beside it anew. A seed that was
     trained before is taken from its checkpoint under `out/_build/seeds-<preset>/`, one that was
-    stopped continues; `fresh` removes them first. The losses are on the validation titles.
+    stopped continues, and where the step's published run is of this preset and these titles, it is
+    the first seed; `fresh` trains them all. The losses are on the validation titles.
 
     Raises ValueError for fewer than two seeds, for a step or preset that is not there, and for
     checkpoints of another run.
@@ -81,22 +85,24 @@ def train_seeds(
         raise ValueError(f"{count} seeds have no spread; ask for at least 2.")
     config = load_step(step, preset)
     folder = Path(out) / "_build" / f"seeds-{preset}"
-    runs = run_seeds(step, config, titles, folder, count, fresh)
-    record = check_seeds(summary(step, _title(out, step), runs), step)
-    write_json(_path(out, step), record)
-    _write_differences(out)
+    runs = [] if fresh else _published(out, step, config, titles)
+    seeds = range(FIRST + len(runs), FIRST + count)
+    runs += run_seeds(step, config, titles, folder, seeds, fresh)
+    record = check_seeds(summary(step, _title(out, step), runs), _name(step, preset))
+    write_json(_path(out, step, preset), record)
+    _write_differences(out, preset)
     return record
 
 
 def run_seeds(
-    name: str, config: Config, titles: Titles, folder: Path, count: int, fresh: bool = False
+    name: str, config: Config, titles: Titles, folder: Path, seeds, fresh: bool = False
 ) -> list[dict]:
-    """Train `config` under `count` seeds, a line for each; return the run record of each.
+    """Train `config` under each of `seeds`, a line for each; return the run record of each.
 
     The checkpoints are left in `folder`, in `<name>-<seed>`.
     """
     runs = []
-    for seed in range(FIRST, FIRST + count):
+    for seed in seeds:
         print(f"{name:<16} seed {seed}", end=" ", flush=True)
         checkpoints = folder / f"{name}-{seed}"
         if fresh and checkpoints.exists():
@@ -155,41 +161,56 @@ def compare(before: dict, after: dict) -> dict:
     return {"difference": difference, "standard_error": error, "real": abs(difference) > 2 * error}
 
 
-def read_seeds(out: str | Path, step: str) -> dict:
-    """Return the record of several seeds of `step` under `out`.
+def read_seeds(out: str | Path, step: str, preset: str = USUAL) -> dict:
+    """Return the record of several seeds of `step` on `preset` under `out`.
 
     Raises FileNotFoundError where there is none, ValueError where it is damaged.
     """
-    return check_seeds(_read(out, step), step)
+    return check_seeds(_read(out, step, preset), _name(step, preset))
 
 
-def read_differences(out: str | Path) -> dict:
-    """Return what `differences.json` under `out` says of each step, and of which `before` it.
+def read_differences(out: str | Path, preset: str = USUAL) -> dict:
+    """Return what `differences.json` says of each step on `preset`, and of which `before` it.
 
     Raises FileNotFoundError where there is none, ValueError where it is damaged.
     """
-    return _check(_read(out, DIFFERENCES), DIFFERENCES_SCHEMA, DIFFERENCES)
+    record = _read(out, DIFFERENCES, preset)
+    return _check(record, DIFFERENCES_SCHEMA, _name(DIFFERENCES, preset))
 
 
-def check_seeds(record: dict, step: str) -> dict:
-    """Return `record` if it is as SCHEMA has it. Raises ValueError naming what is not."""
-    _check(record, SCHEMA, step)
-    for name in ("full_coverage", "official", "bits_per_byte"):
-        if len(record[name]) != len(record["seeds"]):
+def check_seeds(record: dict, name: str) -> dict:
+    """Return the record `name` if it is as SCHEMA has it. Raises ValueError naming what is not."""
+    _check(record, SCHEMA, name)
+    for loss in ("full_coverage", "official", "bits_per_byte"):
+        if len(record[loss]) != len(record["seeds"]):
             raise ValueError(
-                f"The record results/seeds/{step}.json is damaged: {name} has "
-                f"{len(record[name])} losses for {len(record['seeds'])} seeds."
+                f"The record results/{name}.json is damaged: {loss} has "
+                f"{len(record[loss])} losses for {len(record['seeds'])} seeds."
             )
     return record
 
 
-def _write_differences(out):
+def _published(out, step, config, titles):
+    """Return the published run of `step` in a list: of none where it is of something else."""
+    try:
+        record = read_record(out, step)
+    except FileNotFoundError:
+        return []
+    if Config.from_dict(record["config"]) != config or record["stories"] != titles.stories:
+        return []
+    loss = f"{record['losses']['full_coverage']:.4f} nats per character"
+    print(f"{step:<16} seed {config.seed} {loss}. Published before.", flush=True)
+    return [record]
+
+
+def _write_differences(out, preset):
     """Compare each step with the step before it, and the best public recipe with the last step.
 
     Only where both have seeds on the same titles.
     """
     order = (*STEPS, PUBLIC_BEST)
-    records = {step: read_seeds(out, step) for step in order if _path(out, step).exists()}
+    there = [step for step in order if _path(out, step, preset).exists()]
+    records = {step: read_seeds(out, step, preset) for step in there}
     differences = {}
     for before, step in pairwise(order):
         pair = [records.get(before), records.get(step)]
@@ -198,7 +219,8 @@ def _write_differences(out):
         found = compare(*pair)
         verdict = "real" if found["real"] else "within two standard errors"
         differences[step] = {"before": before, **found, "verdict": verdict}
-    write_json(_path(out, DIFFERENCES), _check(differences, DIFFERENCES_SCHEMA, DIFFERENCES))
+    _check(differences, DIFFERENCES_SCHEMA, _name(DIFFERENCES, preset))
+    write_json(_path(out, DIFFERENCES, preset), differences)
 
 
 def _title(out, step):
@@ -211,13 +233,17 @@ def _title(out, step):
         return step
 
 
-def _path(out, name):
-    return Path(out) / "results" / "seeds" / f"{name}.json"
+def _name(name, preset):
+    return f"seeds/{name}" if preset == USUAL else f"seeds/{preset}/{name}"
 
 
-def _read(out, name):
-    return read_json(out, f"seeds/{name}", "run `python -m lib seeds`")
+def _path(out, name, preset):
+    return Path(out) / "results" / f"{_name(name, preset)}.json"
+
+
+def _read(out, name, preset):
+    return read_json(out, _name(name, preset), "run `python -m lib seeds`")
 
 
 def _check(record, schema, name):
-    return check(record, schema, f"results/seeds/{name}.json")
+    return check(record, schema, f"results/{name}.json")

@@ -12,7 +12,7 @@ import torch
 from lib import seeds
 from lib.config import load_preset
 from lib.data import load_titles
-from lib.record import write_json
+from lib.record import save, write_json
 from lib.train import train
 
 CONFIG = load_preset("smoke", optimizer="adamw", learning_rate=5e-4, betas=(0.9, 0.95)).change(
@@ -99,7 +99,7 @@ def run_of(seed, loss):
 
 def test_the_numbers_by_hand():
     record = seeds.summary("02_adamw", "AdamW", [run_of(1337, 1.0), run_of(1338, 4.0)])
-    assert seeds.check_seeds(record, "02_adamw") is record
+    assert seeds.check_seeds(record, "seeds/02_adamw") is record
     assert record["mean"] == 2.5
     assert record["sd"] == pytest.approx(math.sqrt(2 * 1.5**2))  # n - 1 = 1
     assert record["standard_error"] == pytest.approx(1.5)
@@ -133,12 +133,12 @@ def test_seeds_on_other_titles_are_not_compared(changes):
 
 
 def test_each_step_is_compared_with_the_one_before_it(tmp_path, small_steps):
-    folder = tmp_path / "results" / "seeds"
+    folder = tmp_path / "results" / "seeds" / "smoke"
     train_three(tmp_path)
     assert json.loads((folder / "differences.json").read_text()) == {}
     train_three(tmp_path, "02_adamw")
-    a, b = (seeds.read_seeds(tmp_path, step) for step in ("01_baseline", "02_adamw"))
-    found = seeds.read_differences(tmp_path)["02_adamw"]
+    a, b = (seeds.read_seeds(tmp_path, step, "smoke") for step in ("01_baseline", "02_adamw"))
+    found = seeds.read_differences(tmp_path, "smoke")["02_adamw"]
     assert found["before"] == "01_baseline"
     assert found["difference"] == pytest.approx(
         np.mean(b["full_coverage"]) - np.mean(a["full_coverage"])
@@ -148,11 +148,11 @@ def test_each_step_is_compared_with_the_one_before_it(tmp_path, small_steps):
     assert found["real"] and found["verdict"] == "real"  # ten times the step size
     write_json(folder / "01_baseline.json", {**a, "mean": b["mean"] + error})
     train_three(tmp_path, "02_adamw")
-    found = seeds.read_differences(tmp_path)["02_adamw"]
+    found = seeds.read_differences(tmp_path, "smoke")["02_adamw"]
     assert not found["real"] and found["verdict"] == "within two standard errors"
     write_json(folder / "01_baseline.json", {**a, "preset": "tiny"})
     train_three(tmp_path, "02_adamw")
-    assert seeds.read_differences(tmp_path) == {}
+    assert seeds.read_differences(tmp_path, "smoke") == {}
 
 
 def test_a_seed_that_was_trained_before_is_not_trained_again(three, monkeypatch, capsys):
@@ -169,6 +169,35 @@ def test_a_seed_that_was_trained_before_is_not_trained_again(three, monkeypatch,
         patch.setattr("lib.train._losses", None)
         train_three(out, fresh=True)
     train_three(out)
+
+
+def test_the_published_run_of_a_step_is_its_first_seed(three, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(seeds, "load_step", lambda step, preset: CONFIG)
+    published = save(train(CONFIG, TITLES), tmp_path, "01_baseline", "Baseline")
+    spoiled = {**published, "losses": {**published["losses"], "full_coverage": 9.0}}
+    path = tmp_path / "results" / "01_baseline.json"
+    write_json(path, spoiled)  # so that it is seen where it is taken from
+    record = train_three(tmp_path)
+    assert record["full_coverage"] == [9.0, *three[1]["full_coverage"][1:]]
+    assert record["seeds"] == [1337, 1338, 1339] and record["title"] == "Baseline"
+    first, *others = capsys.readouterr().out.splitlines()[-3:]
+    assert "seed 1337 9.0000 nats per character. Published before." in first
+    assert len(others) == 2
+    assert train_three(tmp_path, fresh=True)["full_coverage"] == three[1]["full_coverage"]
+    for other in ({"config": CONFIG.change(dropout=0.3).as_dict()}, {"stories": {"source": "hub"}}):
+        stories = {**spoiled["stories"], **other.get("stories", {})}
+        write_json(path, {**spoiled, **other, "stories": stories})
+        assert train_three(tmp_path)["full_coverage"] == three[1]["full_coverage"]
+
+
+def test_each_preset_has_its_records_by_themselves(three, tmp_path):
+    out, record = three
+    there = seeds.read_seeds(out, "01_baseline", "smoke")
+    assert there["preset"] == "smoke" and there["full_coverage"] == record["full_coverage"]
+    with pytest.raises(FileNotFoundError, match=r"results/seeds/01_baseline\.json"):
+        seeds.read_seeds(out, "01_baseline")
+    write_json(tmp_path / "results" / "seeds" / "01_baseline.json", {**record, "preset": "tiny"})
+    assert seeds.read_seeds(tmp_path, "01_baseline")["preset"] == "tiny"
 
 
 def test_seeds_that_were_interrupted_continue_to_the_same_numbers(
