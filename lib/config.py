@@ -140,7 +140,8 @@ _STEPS = {  # what each step changes of the one before it
         "weight_decay": 0.1,
         **STEP_TWO_VOCAB,
     },
-    "04_lowest_loss": {  # as the ladder left it, but for dropout and R-Drop: twice the ladder's
+    # As the ladder left it, but for R-Drop, twice the ladder's, and the vocabulary, half of it.
+    "04_lowest_loss": {
         "optimizer": "muon",
         "muon_learning_rate": 0.02,
         "muon_weight_decay": 0.1,
@@ -149,12 +150,11 @@ _STEPS = {  # what each step changes of the one before it
         "schedule": "wsd",
         "warmup": 0.05,
         "decay": 0.4,
-        "vocab_factor": 0.25,
+        "vocab_factor": 0.125,
         "title_mask": True,
         "windows": "titles",
         "gate": True,
         "batch_factor": 0.5,
-        "dropout": 0.2,
         "r_drop": 2.0,
     },
 }
