@@ -4,12 +4,13 @@ import pytest
 
 from lib.config import PRESETS, PUBLIC_BEST, STEPS, Config, load_preset, load_step
 
-# From the table of presets and the steps' factors: as it is, twice, then a quarter of that.
+# From the table of presets and the steps' factors: as it is, twice, then an eighth of that, but
+# never below 512.
 VOCABULARIES = {
-    "smoke": (512, 512, 1_024, 512),  # 256 would be the bytes alone
-    "tiny": (2_000, 2_000, 4_000, 1_000),
-    "small": (8_000, 8_000, 16_000, 4_000),
-    "full": (16_000, 16_000, 32_000, 8_000),
+    "smoke": (512, 512, 1_024, 512),
+    "tiny": (2_000, 2_000, 4_000, 512),
+    "small": (8_000, 8_000, 16_000, 2_000),
+    "full": (16_000, 16_000, 32_000, 4_000),
 }
 
 

@@ -29,7 +29,7 @@ def test_settings_stand_as_people_write_them():
     rows = [[text for text, _ in row] for row in cells(tables.settings_table(old, new))]
     assert rows[0] == ["setting", "old", "new"]
     found = {name: values for name, *values in rows[1:]}
-    assert found["vocab_size"] == ["16,000", "4,000"]
+    assert found["vocab_size"] == ["16,000", "2,000"]
     assert found["title_mask"] == ["no", "yes"]
     assert found["r_drop"] == ["0", "2"]
     assert found["learning_rate"] == ["0.0005", "0.003"]
