@@ -140,7 +140,7 @@ _STEPS = {  # what each step changes of the one before it
         "weight_decay": 0.1,
         **STEP_TWO_VOCAB,
     },
-    # As the ladder left it, but for R-Drop, twice the ladder's, and the vocabulary, half of it.
+    # As the ladder left it, but with twice its R-Drop, and half its vocabulary.
     "04_lowest_loss": {
         "optimizer": "muon",
         "muon_learning_rate": 0.02,
