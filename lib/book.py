@@ -35,12 +35,16 @@ TABLES = (  # which no notebook writes
     f"results/{PUBLIC_BEST}.json",
 )
 PAGES = ("*.md", "myst.yml", "plugins", "theme", *TABLES)  # what a book is beside its notebooks
-# On a CPU, glibc and PyTorch give the memory of each large tensor back and fetch it again, page by
-# page, at the next step: up to a third of a run. With these a kernel keeps it, in large pages.
-KEEP_MEMORY = {
+# What a kernel's environment gets where there is no GPU.
+# - glibc and PyTorch give the memory of each large tensor back and fetch it again, page by page, at
+#   the next step: up to a third of a run. With these a kernel keeps it, in large pages.
+# - A thread of OpenMP that has nothing to do spins. Where another process wants its core, all wait
+#   for it, at each operation, and a run takes many times as long. A passive one sleeps.
+ON_CPU = {
     "MALLOC_MMAP_THRESHOLD_": str(4 << 30),  # bytes
     "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
     "THP_MEM_ALLOC_ENABLE": "1",
+    "OMP_WAIT_POLICY": "passive",
 }
 FINISHED = ".finished"  # a file for each notebook that finished: of what, and what it left
 
@@ -100,7 +104,7 @@ def run(
             shutil.rmtree(folder)
     _copy_pages(out)
     if shutil.which("nvidia-smi") is None:  # no GPU
-        for variable, value in KEEP_MEMORY.items():
+        for variable, value in ON_CPU.items():
             os.environ.setdefault(variable, value)
     parameters = {"preset": preset_name, "stories": stories, "out": str(out)}
     for name in names if step is None else [step]:
