@@ -38,13 +38,14 @@ PAGES = ("*.md", "myst.yml", "plugins", "theme", *TABLES)  # what a book is besi
 # What a kernel's environment gets where there is no GPU.
 # - glibc and PyTorch give the memory of each large tensor back and fetch it again, page by page, at
 #   the next step: up to a third of a run. With these a kernel keeps it, in large pages.
-# - A thread of OpenMP that has nothing to do spins. Where another process wants its core, all wait
-#   for it, at each operation, and a run takes many times as long. A passive one sleeps.
+# - A thread of GNU's OpenMP that has nothing to do spins, for milliseconds. Where another process
+#   wants its core, all wait for it, at each operation, and a run takes many times as long. These
+#   turns are enough where nothing else runs, and are soon over where something does.
 ON_CPU = {
     "MALLOC_MMAP_THRESHOLD_": str(4 << 30),  # bytes
     "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
     "THP_MEM_ALLOC_ENABLE": "1",
-    "OMP_WAIT_POLICY": "passive",
+    "GOMP_SPINCOUNT": "3000",
 }
 FINISHED = ".finished"  # a file for each notebook that finished: of what, and what it left
 
