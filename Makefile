@@ -32,7 +32,7 @@ book: setup ## execute every notebook on the smoke preset into _build/book, rend
 test: $(VENV)/dev ## run every test
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder
 
-run: setup ## PRESET=small STORIES=path [STEP=02_adamw] [FRESH=1]: execute on another preset and other stories
+run: setup ## [PRESET=full STORIES=path STEP=02_adamw FRESH=1]: execute on another preset and other stories
 	$(LIB) run --preset $(PRESET) $(FLAGS)
 
 publish: setup ## the same, in place: rewrites notebooks/, figures/ and results/

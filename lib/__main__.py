@@ -16,6 +16,7 @@ THEME = "the official book-theme, the plain one, or whichever can be had (defaul
 def main(arguments: list[str] | None = None) -> int:
     """Run one command. Returns the exit status; says in plain words what is wrong."""
     options = _parser().parse_args(arguments)
+    book.prepare_cpu()  # before a command imports PyTorch
     try:
         options.command(options)
     except (ValueError, FloatingPointError, OSError, book.BookError, site.SiteError) as error:

@@ -35,7 +35,7 @@ TABLES = (  # which no notebook writes
     f"results/{PUBLIC_BEST}.json",
 )
 PAGES = ("*.md", "myst.yml", "plugins", "theme", *TABLES)  # what a book is beside its notebooks
-# What a kernel's environment gets where there is no GPU.
+# What the environment gets where there is no GPU.
 # - glibc and PyTorch give the memory of each large tensor back and fetch it again, page by page, at
 #   the next step: up to a third of a run. With these a kernel keeps it, in large pages.
 # - A thread of GNU's OpenMP that has nothing to do spins, for milliseconds. Where another process
@@ -52,6 +52,16 @@ FINISHED = ".finished"  # a file for each notebook that finished: of what, and w
 
 class BookError(RuntimeError):
     """A book that could not be executed; the message says which cell and why."""
+
+
+def prepare_cpu() -> None:
+    """Put ON_CPU in the environment where there is no GPU: for kernels, and for PyTorch.
+
+    For PyTorch in this process only if it is not imported yet, and then not how memory is kept.
+    """
+    if shutil.which("nvidia-smi") is None:
+        for variable, value in ON_CPU.items():
+            os.environ.setdefault(variable, value)
 
 
 def notebooks(root: Path = ROOT) -> list[str]:
@@ -104,9 +114,7 @@ def run(
         if fresh and folder.exists():
             shutil.rmtree(folder)
     _copy_pages(out)
-    if shutil.which("nvidia-smi") is None:  # no GPU
-        for variable, value in ON_CPU.items():
-            os.environ.setdefault(variable, value)
+    prepare_cpu()
     parameters = {"preset": preset_name, "stories": stories, "out": str(out)}
     for name in names if step is None else [step]:
         before = [_read(_finished(out, earlier)) for earlier in names[: names.index(name)]]

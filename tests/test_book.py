@@ -374,16 +374,22 @@ def test_a_publication_copies_what_its_notebooks_left_and_nothing_else(steps):
     assert published.cells[-1].outputs[0].text == "first\n"
 
 
-def test_on_a_cpu_kernels_keep_their_memory_and_soon_sleep(steps, monkeypatch):
+@pytest.mark.parametrize("through", ["a command", "book.run"])
+def test_on_a_cpu_runs_keep_their_memory_and_soon_sleep(steps, monkeypatch, through):
+    def start():
+        if through == "book.run":
+            return steps()
+        assert main(["seeds", "--preset", "none"]) == 1
+
     for variable in book.ON_CPU:
         monkeypatch.setenv(variable, "7")
         monkeypatch.delenv(variable)  # so that it is as before after the test
     monkeypatch.setattr(book.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
-    steps()
+    start()
     assert not book.ON_CPU.keys() & os.environ.keys()
     monkeypatch.setattr(book.shutil, "which", lambda name: None)
     monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
-    steps()
+    start()
     assert os.environ["MALLOC_MMAP_THRESHOLD_"] == "4294967296"
     assert os.environ["MALLOC_TRIM_THRESHOLD_"] == "17179869184"
     assert os.environ["GOMP_SPINCOUNT"] == "3000"
