@@ -7,7 +7,7 @@
 
 from dataclasses import asdict, dataclass, fields, replace
 
-TOKENIZERS = ("bpe", "sp_bpe", "sp_unigram")
+TOKENIZERS = ("bpe", "sp_bpe", "sp_unigram", "sp_bpe_case")
 CHOICES = {
     "tokenizer": TOKENIZERS,
     "tokenizer_titles": ("train+val", "train"),
@@ -45,7 +45,7 @@ class Config:
 
     seed: int = 1337
     val_frac: float = 0.10
-    tokenizer: str = "bpe"  # or sentencepiece's: "sp_bpe", "sp_unigram"
+    tokenizer: str = "bpe"  # or sentencepiece's: "sp_bpe", "sp_unigram", "sp_bpe_case"
     tokenizer_titles: str = "train+val"  # the titles that the tokenizer is trained on
     position: str = "learned"  # or "rope"
     norm: str = "layernorm"  # or "rmsnorm"

@@ -1,4 +1,4 @@
-"""Titles to token ids and back, by any of three trained tokenizers.
+"""Titles to token ids and back, by any of four trained tokenizers.
 
 - `bpe`: the challenge's own, byte-level BPE of the `tokenizers` library at its defaults. It puts a
   space before each title.
@@ -7,11 +7,15 @@
   back.
 - `sp_unigram`: sentencepiece's unigram model, likewise; it cuts a title in the most probable way,
   never in another.
+- `sp_bpe_case`: `sp_bpe` on titles in small letters, a mark before each letter or word that was in
+  capitals, so that a word is the same token however it is written (`fold_case`). It puts a space
+  before each title, so that the first word is no other token either.
 - A title is encoded by itself and the id of `<eos>` appended, so that `<eos>` written in a title is
   only text.
 """
 
 import io
+import re
 from itertools import chain
 
 import numpy as np
@@ -24,6 +28,8 @@ from .data import Titles
 
 PAD, EOS, UNK = SPECIAL = ("<pad>", "<eos>", "<unk>")
 EOS_ID = SPECIAL.index(EOS)  # in every tokenizer
+
+CAPITAL, CAPITALS = MARKS = "⇧⇪"  # of one letter, and of the letters up to the next that is none
 
 # ByteLevel writes these bytes as themselves, the others as the letters from U+0100 on.
 _PLAIN = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
@@ -47,11 +53,14 @@ class Tokenizer:
             self._model = sentencepiece.SentencePieceProcessor(model_proto=state)
             self.vocab_size = self._model.get_piece_size()
         self.eos_id = EOS_ID
+        self._prefix = " " if kind in ("bpe", "sp_bpe_case") else ""
 
     def encode(self, titles: list[str]) -> list[list[int]]:
         """Return the ids of each title, without `<eos>`."""
         if self.kind == "bpe":
             return [e.ids for e in self._model.encode_batch(titles)]
+        if self.kind == "sp_bpe_case":
+            titles = [fold_case(self._prefix + title) for title in titles]
         return self._model.encode(titles)
 
     def decode(self, ids: list[int]) -> str:
@@ -61,9 +70,13 @@ class Tokenizer:
         text, start = [], 0
         for i, id_ in enumerate(ids):
             if id_ < len(SPECIAL):
-                text += [self._model.decode(ids[start:i]), SPECIAL[id_]]
+                text += [self._text(ids[start:i]), SPECIAL[id_]]
                 start = i + 1
-        return "".join([*text, self._model.decode(ids[start:])])
+        return "".join([*text, self._text(ids[start:])])
+
+    def _text(self, ids):
+        text = self._model.decode(ids)
+        return unfold_case(text) if self.kind == "sp_bpe_case" else text
 
     def token(self, id_: int) -> str:
         """Return one token as people read it: its space shown, a lone byte as hexadecimal."""
@@ -82,16 +95,45 @@ class Tokenizer:
     def lossy(self, titles: list[str]) -> list[str]:
         """Return the titles that do not come back from their ids.
 
-        One leading space, which `bpe` adds to every title alike, is not counted against it.
+        One leading space, which `bpe` and `sp_bpe_case` add to every title alike, is not counted
+        against it.
         """
         decoded = map(self.decode, self.encode(titles))
-        prefix = " " if self.kind == "bpe" else ""
-        return [t for t, d in zip(titles, decoded, strict=True) if d.removeprefix(prefix) != t]
+        pairs = zip(titles, decoded, strict=True)
+        return [title for title, text in pairs if text.removeprefix(self._prefix) != title]
 
     def why_lossy(self, title: str) -> str:
         """Return what about a lossy `title` does not come back."""
         sign = self.kind != "bpe" and "\u2581" in title
         return "hold U+2581" if sign else "hold a byte that no training title has"
+
+
+def fold_case(text: str) -> str:
+    """Return `text` in small letters, a mark where they were not: "A NASA Fan" is "⇧a⇪ nasa⇧ fan".
+
+    CAPITAL makes a capital of the letter after it, CAPITALS of all up to the next that is none; a
+    space before the letter comes after the mark, so that words keep theirs. Only the letters A to
+    Z are folded, and a mark that `text` holds itself is written twice.
+    """
+
+    def mark(found):
+        space, letters = found.groups()
+        return (CAPITALS if len(letters) > 1 else CAPITAL) + space + letters.lower()
+
+    text = re.sub(f"[{MARKS}]", r"\g<0>\g<0>", text)
+    return re.sub("( ?)([A-Z]{2,}(?![A-Za-z])|[A-Z])", mark, text)
+
+
+def unfold_case(text: str) -> str:
+    """Return the text that `fold_case` made `text` of."""
+
+    def unmark(found):
+        mark, rest = found.groups()
+        if rest == mark:
+            return mark
+        return rest.upper() if mark == CAPITALS else rest.title()
+
+    return re.sub(f"([{MARKS}])(\\1| ?[a-z]*)", unmark, text)
 
 
 def train_tokenizer(config: Config, titles: Titles) -> Tokenizer:
@@ -128,11 +170,15 @@ def _bpe(config, texts):
 
 def _sentencepiece(config, texts):
     model = io.BytesIO()
+    _, kind, *case = config.tokenizer.split("_")
+    if case:
+        texts = [fold_case(" " + text) for text in texts]
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(texts),
             model_writer=model,
-            model_type=config.tokenizer.removeprefix("sp_"),
+            model_type=kind,
+            user_defined_symbols=list(MARKS) if case else [],
             vocab_size=config.vocab_size,
             normalization_rule_name="identity",
             add_dummy_prefix=False,

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from lib.config import Config
 from lib.data import Titles
 from lib.synthetic import synthetic_titles
-from lib.tokenizer import Tokenizer, train_tokenizer
+from lib.tokenizer import Tokenizer, fold_case, train_tokenizer, unfold_case
 
 from .reference import encode, train_bpe
 
-KINDS = ("bpe", "sp_bpe", "sp_unigram")
+KINDS = ("bpe", "sp_bpe", "sp_unigram", "sp_bpe_case")
+SPACE = {"bpe": " ", "sp_bpe": "", "sp_unigram": "", "sp_bpe_case": " "}  # before each title
 VOCAB = 600
 CORPUS = synthetic_titles()[:600]
 TRAIN = [*CORPUS[:540], "Is a < b > c?"]
@@ -31,6 +32,8 @@ ODD = [
     "\ufb01 \u00bd \u212b A\u030a",
     "x" * 20_000,
     "a word and " * 2_000 + "the end",
+    "iOS APIs at NASA, a GitHub PhD: A/B, L.E.D. and x86-64 at 3AM",
+    "⇧ and ⇪⇪ are keys, ⇧A types an A, ⇪ ABC types abc",
 ]
 
 
@@ -55,15 +58,43 @@ def trained(kind):
     return train_tokenizer(config(kind), titles(TRAIN, VAL))
 
 
+def marked(title):
+    """What `sp_bpe_case` hands to sentencepiece, read off letter by letter."""
+    capital, letter = (re.compile(f"[{those}]").fullmatch for those in ("A-Z", "A-Za-z"))
+    out, i, title = "", 0, " " + title
+    while i < len(title):
+        space = " " if title[i] == " " else ""
+        start = end = i + len(space)
+        while end < len(title) and capital(title[end]):
+            end += 1
+        whole = end - start > 1 and not (end < len(title) and letter(title[end]))
+        if end == start:
+            out += title[i] * (2 if title[i] in "⇧⇪" else 1)
+            i += 1
+        elif whole:
+            out += "⇪" + space + title[start:end].lower()
+            i = end
+        else:
+            out += "⇧" + space + title[start].lower()
+            i = start + 1
+    return out
+
+
+def given_to(kind, title):
+    return marked(title) if kind == "sp_bpe_case" else title
+
+
 def sentencepiece_itself(kind, texts, folder, vocab_size=VOCAB):
     """The model that sentencepiece trains from a file, with the settings the book gives for it."""
+    texts = [given_to(kind, text) for text in texts]
     (folder / "titles.txt").write_text("\n".join(texts), encoding="utf-8")
     sentencepiece.SentencePieceTrainer.Train(
         f"--input={folder / 'titles.txt'} --model_prefix={folder / 'model'}"
-        f" --model_type={kind.removeprefix('sp_')} --vocab_size={vocab_size}"
+        f" --model_type={kind.split('_')[1]} --vocab_size={vocab_size}"
         " --normalization_rule_name=identity --add_dummy_prefix=false"
         " --remove_extra_whitespaces=false --byte_fallback=true --minloglevel=2"
         " --bos_id=-1 --pad_id=0 --eos_id=1 --unk_id=2 --eos_piece=<eos>"
+        + (" --user_defined_symbols=⇧,⇪" if kind == "sp_bpe_case" else "")
     )
     return sentencepiece.SentencePieceProcessor(model_file=str(folder / "model.model"))
 
@@ -87,9 +118,9 @@ def test_it_is_sentencepieces(kind, tmp_path):
     assert tokenizer.vocab_size == itself.get_piece_size() == VOCAB
     assert tokenizer.eos_id == itself.eos_id()
     for title in VAL + ODD:
-        ids = itself.encode(title)
+        ids = itself.encode(given_to(kind, title))
         assert tokenizer.encode([title]) == [ids]
-        assert tokenizer.decode(ids) == itself.decode(ids)
+        assert given_to(kind, tokenizer.decode(ids).removeprefix(SPACE[kind])) == itself.decode(ids)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -99,7 +130,8 @@ def test_the_titles_it_is_trained_on(kind, tmp_path):
     if kind == "bpe":
         expected = [encode(train_bpe(TRAIN, VOCAB), [title])[:-1].tolist() for title in VAL]
     else:
-        expected = sentencepiece_itself(kind, TRAIN, tmp_path).encode(VAL)
+        given = [given_to(kind, title) for title in VAL]
+        expected = sentencepiece_itself(kind, TRAIN, tmp_path).encode(given)
     assert tokenizer.encode(VAL) == expected
     both = train_tokenizer(config(kind), titles(TRAIN, VAL * 20))
     assert len(both.stream(VAL)) < len(tokenizer.stream(VAL))
@@ -120,8 +152,7 @@ def test_a_stream_is_each_title_and_eos(kind):
     tokenizer = trained(kind)
     expected = [id_ for title in VAL for id_ in (*tokenizer.encode([title])[0], tokenizer.eos_id)]
     assert tokenizer.stream(VAL).tolist() == expected
-    space = " " if kind == "bpe" else ""
-    assert tokenizer.decode(expected) == "".join(f"{space}{title}<eos>" for title in VAL)
+    assert tokenizer.decode(expected) == "".join(f"{SPACE[kind]}{title}<eos>" for title in VAL)
 
 
 def test_lossy_titles_are_named():
@@ -138,6 +169,34 @@ def test_only_the_leading_space_of_every_title_is_forgiven():
     assert bpe.encode(["a"]) == bpe.encode([" a"])
     assert bpe.lossy(["a", " a", "a  b", "a "]) == [" a"]
     assert sp.lossy(["a", " a", "  a", "a  b", "a "]) == []
+    assert trained("sp_bpe_case").lossy(["a", " a", "  a", "a  B", "A ", " A"]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "folded"),
+    [
+        ("A NASA Fan", "⇧a⇪ nasa⇧ fan"),
+        (" GitHub", "⇧ git⇧hub"),
+        ("iOS APIs", "i⇪os⇧ a⇧p⇧is"),
+        ("x  Y", "x ⇧ y"),
+        ("⇧A ⇪", "⇧⇧⇧a ⇪⇪"),
+        ("Ünlü ÜBER", "Ünlü Ü⇪ber"),
+    ],
+)
+def test_capitals_become_marks_and_marks_capitals(text, folded):
+    assert fold_case(text) == folded
+    assert unfold_case(folded) == text
+
+
+def test_a_word_is_the_same_token_wherever_it_stands_and_however_it_is_written():
+    tokenizer = trained("sp_bpe_case")
+    tokens = [[tokenizer.token(i) for i in ids] for ids in tokenizer.encode(["in In IN", "IN in"])]
+    assert tokens == [[" in", "⇧", " in", "⇪", " in"], ["⇪", " in", " in"]]
+
+
+def test_what_a_model_writes_can_be_read_even_where_no_title_would_have_it():
+    assert unfold_case("⇧") == unfold_case("⇪") == ""
+    assert unfold_case("⇧ ⇪ ab⇧⇪c⇧-") == "  ABC-"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -155,9 +214,14 @@ def test_a_token_alone_is_readable(kind):
     tokenizer = trained(kind)
     tokens = [tokenizer.token(id_) for id_ in range(VOCAB)]
     assert tokens[tokenizer.eos_id] == "<eos>"
-    whole = {"bpe": {" –", " Show"}, "sp_bpe": {" –", "Show"}, "sp_unigram": {"–"}}[kind]
+    whole = {
+        "bpe": {" –", " Show"},
+        "sp_bpe": {" –", "Show"},
+        "sp_unigram": {"–"},
+        "sp_bpe_case": {" –", " show", "⇧", "⇪"},
+    }[kind]
     assert whole | {" in"} <= set(tokens)
-    assert set("".join(tokens)) <= set("".join(TRAIN + VAL)) | set("<0x>0123456789ABCDEF")
+    assert set("".join(tokens)) <= set("".join(TRAIN + VAL)) | set("<0x>0123456789ABCDEF⇧⇪")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -203,13 +267,15 @@ def test_a_very_long_title_is_not_left_out_of_training(kind):
 
 character = st.one_of(
     st.characters(exclude_categories=["Cs"]),
-    st.sampled_from("\u2581 \t\n\0\x07\u200d\u202e\ufeff\ufffd\u2047\U0001f469\u05e9<>eos"),
+    st.sampled_from(
+        "\u2581 \t\n\0\x07\u200d\u202e\ufeff\ufffd\u2047\U0001f469\u05e9<>eos⇧⇪ABab"
+    ),
 )
 title = st.one_of(
     st.text(character, min_size=1, max_size=30),
     st.sampled_from(ODD),
     st.lists(
-        st.sampled_from(["<eos>", "\u2581", " ", "Show HN: ", "😀", "<0xE2>"]), min_size=1
+        st.sampled_from(["<eos>", "\u2581", " ", "Show HN: ", "😀", "<0xE2>", "⇧", "⇪", "A"]), min_size=1
     ).map("".join),
 )
 
@@ -227,11 +293,10 @@ def test_any_title_comes_back_or_is_counted(kind, batch):
     else:
         expected = [t for t in batch if "\u2581" in t]
     assert tokenizer.lossy(batch) == expected
-    space = " " if kind == "bpe" else ""
     stream = tokenizer.stream(batch).tolist()
     assert stream.count(tokenizer.eos_id) == len(batch)
     if not expected:
-        assert tokenizer.decode(stream) == "".join(f"{space}{t}<eos>" for t in batch)
+        assert tokenizer.decode(stream) == "".join(f"{SPACE[kind]}{t}<eos>" for t in batch)
 
 
 @pytest.mark.parametrize("kind", KINDS)
