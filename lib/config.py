@@ -150,6 +150,7 @@ _STEPS = {  # what each step changes of the one before it
         "schedule": "wsd",
         "warmup": 0.05,
         "decay": 0.4,
+        "tokenizer": "sp_bpe_case",
         "vocab_factor": 0.125,
         "title_mask": True,
         "windows": "titles",

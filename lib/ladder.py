@@ -88,6 +88,18 @@ LEVERS = [  # name, what people read, what it changes, why it might help
         {"vocab_factor": 0.5},
         "what helped once may help twice",
     ),
+    (
+        "case",
+        "inline casing",
+        {"tokenizer": "sp_bpe_case"},
+        "capitals become marks: a word is one token however it is written, learned wherever it is",
+    ),
+    (
+        "ema",
+        "averaged weights",
+        {"ema": 0.98},
+        "the mean of the last fifty steps or so lies nearer to where they are all going",
+    ),
 ]
 
 _NUMBER = {"type": "number"}

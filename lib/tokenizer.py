@@ -7,9 +7,9 @@
   back.
 - `sp_unigram`: sentencepiece's unigram model, likewise; it cuts a title in the most probable way,
   never in another.
-- `sp_bpe_case`: `sp_bpe` on titles in small letters, a mark before each letter or word that was in
-  capitals, so that a word is the same token however it is written (`fold_case`). It puts a space
-  before each title, so that the first word is no other token either.
+- `sp_bpe_case`: `sp_bpe` with inline casing: on titles in small letters, a mark before each letter
+  or word that was in capitals, so that a word is the same token however it is written
+  (`fold_case`). It puts a space before each title, so that the first word is no other token either.
 - A title is encoded by itself and the id of `<eos>` appended, so that `<eos>` written in a title is
   only text.
 """
@@ -60,7 +60,7 @@ class Tokenizer:
         if self.kind == "bpe":
             return [e.ids for e in self._model.encode_batch(titles)]
         if self.kind == "sp_bpe_case":
-            titles = [fold_case(self._prefix + title) for title in titles]
+            titles = [fold_case(self._prefix + title) if title else "" for title in titles]
         return self._model.encode(titles)
 
     def decode(self, ids: list[int]) -> str:
@@ -114,6 +114,8 @@ def fold_case(text: str) -> str:
     CAPITAL makes a capital of the letter after it, CAPITALS of all up to the next that is none; a
     space before the letter comes after the mark, so that words keep theirs. Only the letters A to
     Z are folded, and a mark that `text` holds itself is written twice.
+    Inline casing, as machine translation has it: Etchegoyhen and Gete 2020,
+    https://aclanthology.org/2020.lrec-1.463
     """
 
     def mark(found):

@@ -194,6 +194,12 @@ def test_a_word_is_the_same_token_wherever_it_stands_and_however_it_is_written()
     assert tokens == [[" in", "⇧", " in", "⇪", " in"], ["⇪", " in", " in"]]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_no_token(kind):
+    """Where a title starts, a model has read `<eos>` and not the space before the title."""
+    assert trained(kind).encode(["", "a"])[0] == []
+
+
 def test_what_a_model_writes_can_be_read_even_where_no_title_would_have_it():
     assert unfold_case("⇧") == unfold_case("⇪") == ""
     assert unfold_case("⇧ ⇪ ab⇧⇪c⇧-") == "  ABC-"
@@ -267,15 +273,14 @@ def test_a_very_long_title_is_not_left_out_of_training(kind):
 
 character = st.one_of(
     st.characters(exclude_categories=["Cs"]),
-    st.sampled_from(
-        "\u2581 \t\n\0\x07\u200d\u202e\ufeff\ufffd\u2047\U0001f469\u05e9<>eos⇧⇪ABab"
-    ),
+    st.sampled_from("\u2581 \t\n\0\x07\u200d\u202e\ufeff\ufffd\u2047\U0001f469\u05e9<>eos⇧⇪ABab"),
 )
 title = st.one_of(
     st.text(character, min_size=1, max_size=30),
     st.sampled_from(ODD),
     st.lists(
-        st.sampled_from(["<eos>", "\u2581", " ", "Show HN: ", "😀", "<0xE2>", "⇧", "⇪", "A"]), min_size=1
+        st.sampled_from(["<eos>", "\u2581", " ", "Show HN: ", "😀", "<0xE2>", "⇧", "⇪", "A"]),
+        min_size=1,
     ).map("".join),
 )
 
