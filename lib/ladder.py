@@ -44,7 +44,7 @@ LEVERS = [  # name, what people read, what it changes, why it might help
         "vocabulary",
         "half the vocabulary",
         {"vocab_factor": 0.5},
-        "step two's vocabulary cost more than it gave: fewer tokens are each seen more often",
+        "step two's doubled vocabulary had not helped: fewer tokens are each seen more often",
     ),
     (
         "unigram",
