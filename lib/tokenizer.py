@@ -29,7 +29,7 @@ from .data import Titles
 PAD, EOS, UNK = SPECIAL = ("<pad>", "<eos>", "<unk>")
 EOS_ID = SPECIAL.index(EOS)  # in every tokenizer
 
-CAPITAL, CAPITALS = MARKS = "⇧⇪"  # of one letter, and of the letters up to the next that is none
+CAPITAL, CAPITALS = MARKS = "⇧⇈"  # of one letter, and of the letters up to the next that is none
 
 # ByteLevel writes these bytes as themselves, the others as the letters from U+0100 on.
 _PLAIN = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
@@ -109,7 +109,7 @@ class Tokenizer:
 
 
 def fold_case(text: str) -> str:
-    """Return `text` in small letters, a mark where they were not: "A NASA Fan" is "⇧a⇪ nasa⇧ fan".
+    """Return `text` in small letters, a mark where they were not: "A NASA Fan" is "⇧a⇈ nasa⇧ fan".
 
     CAPITAL makes a capital of the letter after it, CAPITALS of all up to the next that is none; a
     space before the letter comes after the mark, so that words keep theirs. Only the letters A to

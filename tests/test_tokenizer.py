@@ -33,7 +33,7 @@ ODD = [
     "x" * 20_000,
     "a word and " * 2_000 + "the end",
     "iOS APIs at NASA, a GitHub PhD: A/B, L.E.D. and x86-64 at 3AM",
-    "⇧ and ⇪⇪ are keys, ⇧A types an A, ⇪ ABC types abc",
+    "⇧ and ⇈⇈ are keys, ⇧A types an A, ⇈ ABC types abc",
 ]
 
 
@@ -69,10 +69,10 @@ def marked(title):
             end += 1
         whole = end - start > 1 and not (end < len(title) and letter(title[end]))
         if end == start:
-            out += title[i] * (2 if title[i] in "⇧⇪" else 1)
+            out += title[i] * (2 if title[i] in "⇧⇈" else 1)
             i += 1
         elif whole:
-            out += "⇪" + space + title[start:end].lower()
+            out += "⇈" + space + title[start:end].lower()
             i = end
         else:
             out += "⇧" + space + title[start].lower()
@@ -94,7 +94,7 @@ def sentencepiece_itself(kind, texts, folder, vocab_size=VOCAB):
         " --normalization_rule_name=identity --add_dummy_prefix=false"
         " --remove_extra_whitespaces=false --byte_fallback=true --minloglevel=2"
         " --bos_id=-1 --pad_id=0 --eos_id=1 --unk_id=2 --eos_piece=<eos>"
-        + (" --user_defined_symbols=⇧,⇪" if kind == "sp_bpe_case" else "")
+        + (" --user_defined_symbols=⇧,⇈" if kind == "sp_bpe_case" else "")
     )
     return sentencepiece.SentencePieceProcessor(model_file=str(folder / "model.model"))
 
@@ -175,12 +175,12 @@ def test_only_the_leading_space_of_every_title_is_forgiven():
 @pytest.mark.parametrize(
     ("text", "folded"),
     [
-        ("A NASA Fan", "⇧a⇪ nasa⇧ fan"),
+        ("A NASA Fan", "⇧a⇈ nasa⇧ fan"),
         (" GitHub", "⇧ git⇧hub"),
-        ("iOS APIs", "i⇪os⇧ a⇧p⇧is"),
+        ("iOS APIs", "i⇈os⇧ a⇧p⇧is"),
         ("x  Y", "x ⇧ y"),
-        ("⇧A ⇪", "⇧⇧⇧a ⇪⇪"),
-        ("Ünlü ÜBER", "Ünlü Ü⇪ber"),
+        ("⇧A ⇈", "⇧⇧⇧a ⇈⇈"),
+        ("Ünlü ÜBER", "Ünlü Ü⇈ber"),
     ],
 )
 def test_capitals_become_marks_and_marks_capitals(text, folded):
@@ -191,7 +191,7 @@ def test_capitals_become_marks_and_marks_capitals(text, folded):
 def test_a_word_is_the_same_token_wherever_it_stands_and_however_it_is_written():
     tokenizer = trained("sp_bpe_case")
     tokens = [[tokenizer.token(i) for i in ids] for ids in tokenizer.encode(["in In IN", "IN in"])]
-    assert tokens == [[" in", "⇧", " in", "⇪", " in"], ["⇪", " in", " in"]]
+    assert tokens == [[" in", "⇧", " in", "⇈", " in"], ["⇈", " in", " in"]]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -201,8 +201,8 @@ def test_nothing_is_no_token(kind):
 
 
 def test_what_a_model_writes_can_be_read_even_where_no_title_would_have_it():
-    assert unfold_case("⇧") == unfold_case("⇪") == ""
-    assert unfold_case("⇧ ⇪ ab⇧⇪c⇧-") == "  ABC-"
+    assert unfold_case("⇧") == unfold_case("⇈") == ""
+    assert unfold_case("⇧ ⇈ ab⇧⇈c⇧-") == "  ABC-"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -224,10 +224,10 @@ def test_a_token_alone_is_readable(kind):
         "bpe": {" –", " Show"},
         "sp_bpe": {" –", "Show"},
         "sp_unigram": {"–"},
-        "sp_bpe_case": {" –", " show", "⇧", "⇪"},
+        "sp_bpe_case": {" –", " show", "⇧", "⇈"},
     }[kind]
     assert whole | {" in"} <= set(tokens)
-    assert set("".join(tokens)) <= set("".join(TRAIN + VAL)) | set("<0x>0123456789ABCDEF⇧⇪")
+    assert set("".join(tokens)) <= set("".join(TRAIN + VAL)) | set("<0x>0123456789ABCDEF⇧⇈")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -273,13 +273,13 @@ def test_a_very_long_title_is_not_left_out_of_training(kind):
 
 character = st.one_of(
     st.characters(exclude_categories=["Cs"]),
-    st.sampled_from("\u2581 \t\n\0\x07\u200d\u202e\ufeff\ufffd\u2047\U0001f469\u05e9<>eos⇧⇪ABab"),
+    st.sampled_from("\u2581 \t\n\0\x07\u200d\u202e\ufeff\ufffd\u2047\U0001f469\u05e9<>eos⇧⇈ABab"),
 )
 title = st.one_of(
     st.text(character, min_size=1, max_size=30),
     st.sampled_from(ODD),
     st.lists(
-        st.sampled_from(["<eos>", "\u2581", " ", "Show HN: ", "😀", "<0xE2>", "⇧", "⇪", "A"]),
+        st.sampled_from(["<eos>", "\u2581", " ", "Show HN: ", "😀", "<0xE2>", "⇧", "⇈", "A"]),
         min_size=1,
     ).map("".join),
 )
