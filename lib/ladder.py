@@ -92,7 +92,7 @@ LEVERS = [  # name, what people read, what it changes, why it might help
         "case",
         "inline casing",
         {"tokenizer": "sp_bpe_case"},
-        "capitals become marks: a word is one token however it is written, learned wherever it is",
+        "capitals become marks: a word has the same tokens however it is written, learned once",
     ),
     (
         "ema",

@@ -8,8 +8,8 @@
 - `sp_unigram`: sentencepiece's unigram model, likewise; it cuts a title in the most probable way,
   never in another.
 - `sp_bpe_case`: `sp_bpe` with inline casing: on titles in small letters, a mark before each letter
-  or word that was in capitals, so that a word is the same token however it is written
-  (`fold_case`). It puts a space before each title, so that the first word is no other token either.
+  or word that was in capitals, so that a word has the same tokens however it is written
+  (`fold_case`). It puts a space before each title, so that the first word has them as well.
 - A title is encoded by itself and the id of `<eos>` appended, so that `<eos>` written in a title is
   only text.
 """
@@ -59,9 +59,7 @@ class Tokenizer:
         """Return the ids of each title, without `<eos>`."""
         if self.kind == "bpe":
             return [e.ids for e in self._model.encode_batch(titles)]
-        if self.kind == "sp_bpe_case":
-            titles = [fold_case(self._prefix + title) if title else "" for title in titles]
-        return self._model.encode(titles)
+        return self._model.encode(_folded(titles) if self.kind == "sp_bpe_case" else titles)
 
     def decode(self, ids: list[int]) -> str:
         """Return the text of `ids`. The special tokens appear by name."""
@@ -126,6 +124,11 @@ def fold_case(text: str) -> str:
     return re.sub("( ?)([A-Z]{2,}(?![A-Za-z])|[A-Z])", mark, text)
 
 
+def _folded(titles):
+    """Return the titles as `sp_bpe_case` reads them; one that is only begun may be empty."""
+    return [fold_case(" " + title) if title else "" for title in titles]
+
+
 def unfold_case(text: str) -> str:
     """Return the text that `fold_case` made `text` of."""
 
@@ -174,7 +177,7 @@ def _sentencepiece(config, texts):
     model = io.BytesIO()
     _, kind, *case = config.tokenizer.split("_")
     if case:
-        texts = [fold_case(" " + text) for text in texts]
+        texts = _folded(texts)
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(texts),
