@@ -185,6 +185,7 @@ def _execute(name, source, target, parameters):
             cwd=str(ROOT),
             progress_bar=False,
             extra_arguments=["--log-level=ERROR"],  # a kernel warns that its TCP is in plain text
+            coalesce_streams=True,  # a progress bar is one line, as on a terminal
         )
     except PapermillExecutionError as error:
         print("failed", flush=True)
@@ -259,8 +260,6 @@ def _take_outputs(notebook, executed):
         for output in cell.outputs:
             if "execution_count" in output:
                 output.execution_count = count
-            if output.output_type == "stream":
-                output.text = _overwritten(output.text)
 
 
 def _write(path, text):
@@ -269,9 +268,3 @@ def _write(path, text):
     temporary = path.with_suffix(".tmp")
     temporary.write_text(text + "\n", encoding="utf-8")
     os.replace(temporary, path)
-
-
-def _overwritten(text):
-    """Return what is left of each line when a carriage return starts it over, as on a terminal."""
-    lines = (line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
-    return "\n".join(lines)
