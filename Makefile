@@ -1,12 +1,12 @@
-# Thin: each target sets up .venv where it is missing and calls `python -m lib …`, which has --help.
+# Thin: each target sets up .venv where it is missing and calls `python -m book …`, which has --help.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-LIB := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m lib
+BOOK := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m book
 
 PRESET ?= full
-FRESH_FLAG = $(if $(FRESH),--fresh)
-FLAGS = $(if $(STORIES),--stories "$(STORIES)") $(addprefix --step ,$(STEP)) $(FRESH_FLAG)
+RESUME = $(if $(FRESH),--fresh)$(if $(ACCEPT),--accept)
+FLAGS = $(if $(STORIES),--stories "$(STORIES)") $(addprefix --step ,$(STEP)) $(RESUME)
 SITE = $(if $(THEME),--theme $(THEME))
 
 .PHONY: help setup book test run publish seeds peer ladder search bench site serve github lint clean
@@ -27,43 +27,43 @@ $(VENV)/dev: $(VENV)/book requirements-dev.txt
 	@touch $@
 
 book: setup ## execute every notebook on the smoke preset into _build/book, render the site there
-	$(LIB) book $(FRESH_FLAG)
+	$(BOOK) book $(RESUME)
 
 test: $(VENV)/dev ## run every test
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder
 
-run: setup ## [PRESET=full STORIES=path STEP=02_adamw FRESH=1]: execute on another preset and other stories
-	$(LIB) run --preset $(PRESET) $(FLAGS)
+run: setup ## [PRESET=full STORIES=path STEP=02_adamw FRESH=1 ACCEPT=1]: execute on another preset and other stories
+	$(BOOK) run --preset $(PRESET) $(FLAGS)
 
 publish: setup ## the same, in place: rewrites notebooks/, figures/ and results/
-	$(LIB) publish --preset $(PRESET) $(FLAGS)
+	$(BOOK) publish --preset $(PRESET) $(FLAGS)
 
 seeds: PRESET = tiny
 seeds: setup ## STEP=02_adamw SEEDS=5 PRESET=tiny STORIES=path: train a step (or all) under several seeds
-	$(LIB) seeds --preset $(PRESET) --seeds $(or $(SEEDS),5) $(FLAGS)
+	$(BOOK) seeds --preset $(PRESET) --seeds $(or $(SEEDS),5) $(FLAGS)
 
 peer: setup ## STORIES=path [PRESET=full]: train the best public recipe on the same titles
-	$(LIB) peer --preset $(PRESET) $(FLAGS)
+	$(BOOK) peer --preset $(PRESET) $(FLAGS)
 
 ladder search: PRESET = tiny
 ladder: setup ## STORIES=path [SEEDS=3 PRESET=tiny LEVERS="muon mask" LIKE=tiny]: try the changes of step three in turn
-	$(LIB) ladder --preset $(PRESET) --seeds $(or $(SEEDS),3) $(if $(LEVERS),--levers $(LEVERS)) $(if $(LIKE),--like $(LIKE)) $(FLAGS)
+	$(BOOK) ladder --preset $(PRESET) --seeds $(or $(SEEDS),3) $(if $(LEVERS),--levers $(LEVERS)) $(if $(LIKE),--like $(LIKE)) $(FLAGS)
 
 search: $(VENV)/dev ## STORIES=path [TRIALS=20 PRESET=tiny STORAGE=url]: tune step three's settings together
-	$(LIB) search --preset $(PRESET) --trials $(or $(TRIALS),20) $(if $(STORAGE),--storage "$(STORAGE)") $(FLAGS)
+	$(BOOK) search --preset $(PRESET) --trials $(or $(TRIALS),20) $(if $(STORAGE),--storage "$(STORAGE)") $(FLAGS)
 
 bench: PRESET = small
 bench: $(VENV)/dev ## STORIES=path [PRESET=small]: tokens per second, beside the plain loop of tests/reference.py
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.bench --preset $(PRESET) $(if $(STORIES),--stories "$(STORIES)")
+	$(BOOK) bench --preset $(PRESET) $(FLAGS)
 
 site: setup ## render the published book without executing anything (THEME=book or plain forces one)
-	$(LIB) site $(SITE)
+	$(BOOK) site $(SITE)
 
 serve: setup ## preview it
-	$(LIB) serve $(SITE)
+	$(BOOK) serve $(SITE)
 
 github: setup ## SLUG=owner/name: where the book lies on GitHub
-	$(LIB) github $(SLUG)
+	$(BOOK) github $(SLUG)
 
 lint: $(VENV)/dev ## ruff: format and lint
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .

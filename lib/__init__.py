@@ -1,7 +1,22 @@
-"""The shared package of Seven Epochs: what every notebook of the book imports.
+"""What a notebook imports to train and to measure. In the order one reads:
 
-One idea per module, imports pointing one way, in this order:
-config → data → tokenizer → batches → model → optim → evaluate → checkpoint → train → predictions →
-record → seeds → ladder → search → tables → figures → comparisons → compression → colab → site →
-book → the command line, `python -m lib --help`.
+steps         what each step changes, what the recipes and the ladder try: data
+config        every setting of a run, the four presets, `load_step`
+synthetic     made headlines, for `smoke` and the tests
+data          stories → titles → split
+casing        capitals as marks, and back
+tokenizer     titles → tokens, four kinds
+batches       tokens → windows → batches
+model         the decoder
+optim         optimizers, Muon, and the learning-rate schedules
+evaluate      the losses
+identity      what a run's numbers depend on
+device        CPU or GPU, its precision and memory
+checkpoint    a run that was killed continues
+train         the loop
+predictions   what a model expects and writes
+record        the run record, and the weights beside it
+compression   what xz and PPMd make of titles
+files         written whole or not at all, read, checked
+colab         the setup of a notebook in Colab
 """

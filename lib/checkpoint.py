@@ -1,55 +1,62 @@
 """Checkpoints of a training run, so that one that was killed continues where it was.
 
-- Written to a temporary file, flushed, then renamed: there is never half a checkpoint under a
-  checkpoint's name. The last two are kept.
+- Written whole or not at all: there is never half a checkpoint under a checkpoint's name. The last
+  two are kept.
 - Each begins with the SHA-256 of the rest. One that does not match is set aside by another name,
   and the one before it is used.
-- Each knows which run it is of, by configuration and stories; that of another run is refused.
+- Each knows which run it is of (`lib.identity`). That of another run is refused, naming what
+  differs; who knows that the difference does not matter may accept it, and the record says so.
 """
 
 import hashlib
 import io
 import os
+import random
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import nn
+
+from .files import as_json, write_bytes
 
 DIGEST = 32  # bytes of SHA-256
 KEPT = 2
+RESUME = ("same", "fresh", "accept")
 
 
 class Checkpoints:
     """The checkpoints of one run, in a folder of their own.
 
     `identity` says which run it is: a dictionary of what JSON can hold, every value of which must
-    be the same for a checkpoint to be continued from.
+    be the same for a checkpoint to be continued from. `resume` says what is taken: "same", "accept"
+    (another run's as well), or "fresh" (nothing: what is there is removed).
     """
 
-    def __init__(self, folder: str | Path, identity: dict):
-        self.folder, self.identity = Path(folder), _flat(identity)
+    def __init__(self, folder: str | Path, identity: dict, resume: str = "same"):
+        if resume not in RESUME:
+            raise ValueError(f"resume is {resume!r}; choose one of {', '.join(RESUME)}.")
+        self.folder, self.identity, self.resume = Path(folder), _flat(as_json(identity)), resume
+        if resume == "fresh":
+            for path in (*self.folder.glob("step-*"), self.folder / "log.jsonl"):
+                path.unlink(missing_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def save(self, step: int, state: dict) -> None:
         """Write `state` (tensors and plain values) as the checkpoint of `step`."""
         buffer = io.BytesIO()
         torch.save({"identity": self.identity, "state": state}, buffer)
-        content = buffer.getvalue()
+        content = buffer.getbuffer()
         path = self.folder / f"step-{step:08d}.pt"
-        temporary = path.with_suffix(".tmp")
-        with open(temporary, "wb") as file:
-            file.write(hashlib.sha256(content).digest())
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        write_bytes(path, hashlib.sha256(content).digest(), content)
         for old in self._paths()[:-KEPT]:
             old.unlink()
 
-    def latest(self, device: torch.device) -> dict | None:
-        """Return the newest whole state, or None where there is none.
+    def latest(self, device: torch.device) -> tuple[dict | None, list[str]]:
+        """Return the newest whole state, or None, and what of it differs but is accepted.
 
         A damaged checkpoint is renamed to `….damaged` and named on the screen. Raises ValueError
-        where the checkpoint is another run's, naming the first difference.
+        where the checkpoint is another run's, naming the differences, unless they are accepted.
         """
         for path in reversed(self._paths()):
             content = path.read_bytes()
@@ -60,27 +67,69 @@ class Checkpoints:
                 print(f"The checkpoint {path.name} is damaged and was set aside as {aside.name}.")
                 continue
             saved = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-            self._refuse_another(saved["identity"], path)
-            return saved["state"]
-        return None
+            theirs = saved["identity"]
+            differ = sorted(
+                key
+                for key in theirs.keys() | self.identity.keys()
+                if theirs.get(key) != self.identity.get(key)
+            )
+            if differ and self.resume != "accept":
+                raise ValueError(self._another(path, theirs, differ))
+            return saved["state"], differ
+        return None, []
 
     def _paths(self):
         return sorted(self.folder.glob("step-*.pt"))
 
-    def _refuse_another(self, identity, path):
-        for key in sorted(identity.keys() | self.identity.keys()):
-            theirs, ours = identity.get(key), self.identity.get(key)
-            if theirs != ours:
-                raise ValueError(
-                    f"The checkpoint {path.parent.name}/{path.name} is of another run: its {key} "
-                    f"is {_short(theirs)}, this run's is {_short(ours)}. Remove its folder, run "
-                    "with --fresh, or use another `out`."
-                )
+    def _another(self, path, theirs, differ):
+        def told(key):
+            values = _apart(repr(theirs.get(key)), repr(self.identity.get(key)))
+            return f"its {key} is {values[0]}, this run's is {values[1]}"
+
+        more = f"; and {len(differ) - 3} more differ" if len(differ) > 3 else ""
+        return (
+            f"The checkpoint {path.name} in {os.path.relpath(self.folder)} is of another run: "
+            f"{'; '.join(map(told, differ[:3]))}{more}. Train again (--fresh, or "
+            'resume = "fresh" in a notebook), vouch that this does not matter (--accept, or '
+            'resume = "accept"), or write to another folder (out).'
+        )
+
+
+def state_of(parts: list, finished: bool) -> dict:
+    """Return all that the future of a run depends on; of a finished run, its weights only.
+
+    `parts` are modules, optimizers and schedulers.
+    """
+    wanted = (nn.Module,) if finished else object
+    name, keys, *rest = np.random.get_state()
+    return {
+        "parts": {i: p.state_dict() for i, p in enumerate(parts) if isinstance(p, wanted)},
+        "random": {
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
+            "numpy": (name, keys.tolist(), *rest),
+            "python": random.getstate(),
+        },
+    }
+
+
+def restore(state: dict, parts: list) -> None:
+    """Put `parts`, and the generators of random numbers, in the state that `state_of` found."""
+    for i, kept in state["parts"].items():
+        parts[i].load_state_dict(kept)
+    torch.set_rng_state(state["random"]["torch"].cpu())
+    if torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([s.cpu() for s in state["random"]["cuda"]])
+    if torch.backends.mps.is_available() and state["random"]["mps"] is not None:
+        torch.mps.set_rng_state(state["random"]["mps"].cpu())
+    np.random.set_state(state["random"]["numpy"])
+    random.setstate(state["random"]["python"])
 
 
 def _flat(value, prefix=""):
     if not isinstance(value, dict):
-        return {prefix: list(value) if isinstance(value, tuple) else value}
+        return {prefix: value}
     return {
         k: v
         for key, inner in value.items()
@@ -88,6 +137,14 @@ def _flat(value, prefix=""):
     }
 
 
-def _short(value):
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+def _apart(a, b, room=60):
+    """Two texts that differ, cut to `room` characters where they begin to."""
+    start = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), 0)
+    start = max(0, start - room // 3)
+
+    def short(text):
+        cut = text[start : start + room] if len(text) > room else text
+        begun = "…" if len(text) > room and start else ""
+        return begun + cut + ("…" if len(text) > room and start + room < len(text) else "")
+
+    return short(a), short(b)

@@ -1,11 +1,14 @@
 """Every setting of a run in one frozen dataclass, and the four presets it starts from.
 
 - A step changes a preset by fields and factors (`load_preset("small").change(vocab_factor=2)`), so
-  that each step runs on each preset.
+  that each step runs on each preset. What each step changes is told in `lib.steps`.
 - The defaults are the challenge's own baseline: https://github.com/maincodehq/mainrun.
 """
 
 from dataclasses import asdict, dataclass, fields, replace
+
+from .files import as_json
+from .steps import RECIPES, STEPS
 
 TOKENIZERS = ("bpe", "sp_bpe", "sp_unigram", "sp_bpe_case")
 CHOICES = {
@@ -95,7 +98,7 @@ class Config:
 
     def as_dict(self) -> dict:
         """Return the settings as JSON has them (tuples become lists)."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return as_json(asdict(self))
 
     @classmethod
     def from_dict(cls, settings: dict) -> "Config":
@@ -129,72 +132,24 @@ def load_preset(name: str, **changes) -> Config:
     return Config(preset=name, **dict(zip(_SHAPE, _PRESETS[name], strict=True))).change(**changes)
 
 
-STEP_TWO_VOCAB = {"tokenizer": "sp_bpe", "tokenizer_titles": "train", "vocab_factor": 2}
-_STEPS = {  # what each step changes of the one before it
-    "01_baseline": {},
-    "02_adamw": {"optimizer": "adamw", "learning_rate": 5e-4, "betas": (0.9, 0.95)},
-    "03_rope_vocab": {
-        "position": "rope",
-        "norm": "rmsnorm",
-        "betas": (0.9, 0.99),
-        "weight_decay": 0.1,
-        **STEP_TWO_VOCAB,
-    },
-    # As the ladder left it, but with twice its R-Drop, and half its vocabulary.
-    "04_lowest_loss": {
-        "optimizer": "muon",
-        "muon_learning_rate": 0.02,
-        "muon_weight_decay": 0.1,
-        "learning_rate": 3e-3,
-        "weight_decay": 0.0,
-        "schedule": "wsd",
-        "warmup": 0.05,
-        "decay": 0.4,
-        "tokenizer": "sp_bpe_case",
-        "vocab_factor": 0.125,
-        "title_mask": True,
-        "windows": "titles",
-        "gate": True,
-        "batch_factor": 0.5,
-        "r_drop": 2.0,
-    },
-}
-STEPS = tuple(_STEPS)
-# The best public result's recipe at the preset's own shape, as far as it is told (peers.csv). Not
-# told, and ours: where LayerScale starts, how long warm-up and decay are, AdamW's weight decay.
-PUBLIC_BEST, PUBLIC_BEST_TITLE = "public_best", "Best public recipe"
-_PUBLIC_BEST = {
-    "tokenizer": "sp_unigram",
-    "vocab_factor": 0.5,
-    "title_mask": True,
-    "windows": "titles",
-    "gate": True,
-    "layer_scale": 0.1,
-    "batch_factor": 0.5,  # 4,096 tokens a step on `full`
-    "dropout": 0.2,
-    "r_drop": 2.0,
-    "optimizer": "muon",
-    "muon_learning_rate": 0.01,
-    "muon_weight_decay": 0.1,
-    "learning_rate": 3e-4,
-    "weight_decay": 0.0,
-    "schedule": "wsd_sqrt",
-    "warmup": 0.05,
-    "decay": 0.4,
-}
-
-
 def load_step(step: str, preset: str) -> Config:
     """Return the settings of `step` on `preset`: the changes of every step up to it.
 
-    PUBLIC_BEST is one as well, a change of step two. Raises ValueError for a step or a preset that
-    is not there.
+    A recipe is one as well, a change of the step that it starts from. Raises ValueError for a step
+    or a preset that is not there.
     """
-    if step == PUBLIC_BEST:
-        return load_step("03_rope_vocab", preset).change(**_PUBLIC_BEST)
-    if step not in _STEPS:
-        raise ValueError(f"There is no step {step!r}; choose one of {', '.join(STEPS)}.")
+    if step in RECIPES:
+        recipe = RECIPES[step]
+        return load_step(recipe["from"], preset).change(**recipe["changes"])
+    names = list(STEPS)
+    if step not in names:
+        raise ValueError(f"There is no step {step!r}; choose one of {', '.join(names)}.")
     config = load_preset(preset)
-    for name in STEPS[: STEPS.index(step) + 1]:
-        config = config.change(**_STEPS[name])
+    for name in names[: names.index(step) + 1]:
+        config = config.change(**STEPS[name]["changes"])
     return config
+
+
+def title_of(step: str) -> str:
+    """Return what people read for `step`; a step that is not told in `lib.steps` is its name."""
+    return (STEPS | RECIPES).get(step, {"title": step})["title"]

@@ -18,13 +18,15 @@ from .tokenizer import EOS_ID
 
 
 def rope(x, base=10_000.0):
-    """Rotate the channels of x (B, n_head, T, head_dim) in pairs, by angles that grow with T.
+    """Rotate the channels of x (B, n_head, T, head_dim) in pairs.
 
-    The product of a rotated query and a rotated key depends only on how far apart they stand.
+    The angles grow with T, and the product of a rotated query and a rotated
+    key depends only on how far apart they stand.
     Su et al. 2021, https://arxiv.org/abs/2104.09864
     """
     T, D = x.shape[-2:]
-    frequencies = base ** (-torch.arange(0, D, 2, device=x.device) / D)  # (D/2,), radians a token
+    # Radians a token, one for each pair: (D/2,)
+    frequencies = base ** (-torch.arange(0, D, 2, device=x.device) / D)
     angles = torch.arange(T, device=x.device)[:, None] * frequencies  # (T, D/2)
     cos, sin = angles.cos(), angles.sin()
     a, b = x.chunk(2, dim=-1)

@@ -85,15 +85,20 @@ def get_optimizer(model, config):
 
 
 def get_muon(model, config):
-    """Return Muon over the matrices inside the blocks, and AdamW over all other parameters.
+    """Return Muon over the matrices inside the blocks, AdamW over the rest.
 
-    Muon replaces the momentum of a matrix by the nearest matrix that is orthogonal, so that it
-    moves as far along its rare directions as along its common ones.
+    Muon replaces the momentum of a matrix by the nearest matrix that is
+    orthogonal, so that it moves as far along its rare directions as along its
+    common ones.
     Jordan et al. 2024, https://kellerjordan.github.io/posts/muon
     """
     matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
     those = {id(p) for p in matrices}
-    muon = Muon(matrices, lr=config.muon_learning_rate, weight_decay=config.muon_weight_decay)
+    muon = Muon(
+        matrices,
+        lr=config.muon_learning_rate,
+        weight_decay=config.muon_weight_decay,
+    )
     adamw = torch.optim.AdamW(
         [p for p in model.parameters() if id(p) not in those],
         lr=config.learning_rate,

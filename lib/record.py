@@ -1,97 +1,102 @@
 """The run record: one JSON file that holds all that a page or a figure says of a run.
 
-Checked against a schema when it is written and when it is read. It is written to a temporary file
-first, so that a full disk leaves the record that was there before.
+- It lies at `results/<preset>/<step>.json`, checked against a schema when it is written and read.
+- The weights beside it are not published. The record has their digest, so that the two are one.
+- Records compare where they are of one preset, and of the same stories and titles.
 """
 
-import json
-import os
-import subprocess
+import hashlib
+import io
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 
-import jsonschema
 import torch
 
-from .config import PRESETS, Config
+from .config import PRESETS, Config, title_of
 from .data import Titles
+from .device import best_device
 from .evaluate import bits_per_byte, characters, size_in_bytes, token_losses, total, unigram_losses
+from .files import (
+    COUNT,
+    FLAG,
+    MAYBE,
+    NUMBER,
+    TEXT,
+    check,
+    exactly,
+    read_json,
+    results,
+    write_bytes,
+    write_json,
+)
 from .model import GPT
 from .predictions import contexts, predict
 from .tokenizer import Tokenizer
-from .train import Run, best_device
+from .train import Run
 
-
-def exactly(optional=(), **properties) -> dict:
-    """Return the JSON schema of an object with these properties: all, but the `optional` ones."""
-    required = [name for name in properties if name not in optional]
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": False,
-    }
-
-
-_TEXT, _COUNT = {"type": "string"}, {"type": "integer", "minimum": 0}
-_NUMBER, _FLAG = {"type": "number"}, {"type": "boolean"}
-_MAYBE = {"type": ["number", "null"]}
 _PREDICTION = exactly(
-    context=_TEXT,
-    top={"type": "array", "items": exactly(token=_TEXT, p=_NUMBER), "minItems": 1},
-    target=_TEXT,
+    context=TEXT,
+    top={"type": "array", "items": exactly(token=TEXT, p=NUMBER), "minItems": 1},
+    target=TEXT,
 )
 _POINT = exactly(
-    step=_COUNT,
-    epoch=_NUMBER,
-    train=_NUMBER,
-    official=_MAYBE,
-    coverage=_NUMBER,
-    full_coverage=_NUMBER,
+    step=COUNT,
+    epoch=NUMBER,
+    train=NUMBER,
+    official=MAYBE,
+    coverage=NUMBER,
+    full_coverage=NUMBER,
 )
+# What the records of before did not have, and is not filled in: such a one is of unknown code.
+_NEWER = ("identity", "accepted", "weights")
 SCHEMA = exactly(
-    step=_TEXT,
-    title=_TEXT,
+    _NEWER,
+    step=TEXT,
+    title=TEXT,
     preset={"enum": list(PRESETS)},
-    created=_TEXT,
+    created=TEXT,
     stories=exactly(
         ("revision", "sha256"),
         source={"enum": ["hub", "file", "synthetic"]},
-        revision=_TEXT,
-        sha256=_TEXT,
-        rows=_COUNT,
-        dropped=_COUNT,
+        revision=TEXT,
+        sha256=TEXT,
+        rows=COUNT,
+        dropped=COUNT,
     ),
-    titles=exactly(train=_COUNT, val=_COUNT, test=_COUNT, val_chars=_COUNT, val_bytes=_COUNT),
+    titles=exactly(train=COUNT, val=COUNT, test=COUNT, val_chars=COUNT, val_bytes=COUNT),
     tokenizer=exactly(
-        kind=_TEXT,
-        vocab_size=_COUNT,
-        lossless=_FLAG,
-        trained_on=_TEXT,
-        lossy=exactly(val=_COUNT, test=_COUNT, why={"type": ["string", "null"]}),
+        kind=TEXT,
+        vocab_size=COUNT,
+        lossless=FLAG,
+        trained_on=TEXT,
+        lossy=exactly(val=COUNT, test=COUNT, why={"type": ["string", "null"]}),
     ),
     config={"type": "object"},
-    tokens=exactly(train=_COUNT, val=_COUNT),
-    parameters=_COUNT,
-    steps=_COUNT,
+    tokens=exactly(train=COUNT, val=COUNT),
+    parameters=COUNT,
+    steps=COUNT,
     losses=exactly(
-        official=_MAYBE,
-        coverage=_NUMBER,
-        full_coverage=_NUMBER,
-        bits_per_byte=_NUMBER,
-        test=_MAYBE,
-        unigram=_NUMBER,
+        official=MAYBE,
+        coverage=NUMBER,
+        full_coverage=NUMBER,
+        bits_per_byte=NUMBER,
+        test=MAYBE,
+        unigram=NUMBER,
     ),
     curve={"type": "array", "items": _POINT, "minItems": 1},
-    speed=exactly(seconds=_NUMBER, tokens_per_second=_NUMBER, peak_memory_bytes=_MAYBE),
+    speed=exactly(seconds=NUMBER, tokens_per_second=NUMBER, peak_memory_bytes=MAYBE),
     environment=exactly(
-        device=_TEXT,
-        torch=_TEXT,
-        python=_TEXT,
-        precision=_TEXT,
+        ("threads",),
+        device=TEXT,
+        torch=TEXT,
+        python=TEXT,
+        precision=TEXT,
+        threads={"type": ["integer", "null"]},
         commit={"type": ["string", "null"]},
     ),
+    identity={"type": "object"},
+    accepted={"type": "array", "items": TEXT},
+    weights=TEXT,
     predictions={"type": "array", "items": _PREDICTION},
 )
 
@@ -112,15 +117,9 @@ def make_record(run: Run, step: str, title: str) -> dict:
         "step": step,
         "title": title,
         "preset": config.preset,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": run.created,
         "stories": titles.stories,
-        "titles": {
-            "train": len(titles.train),
-            "val": len(titles.val),
-            "test": len(titles.test),
-            "val_chars": chars,
-            "val_bytes": size_in_bytes(titles.val),
-        },
+        "titles": count_titles(titles),
         "tokenizer": {
             "kind": tokenizer.kind,
             "vocab_size": tokenizer.vocab_size,
@@ -148,11 +147,24 @@ def make_record(run: Run, step: str, title: str) -> dict:
         },
         "curve": run.curve,
         "speed": run.speed,
-        "environment": {**run.environment, "commit": _commit()},
+        "environment": run.environment,
+        "identity": {k: v for k, v in run.identity.items() if k not in ("config", "stories")},
+        "accepted": run.accepted,
         "predictions": [
             predict(run.model, tokenizer, context)
             for context in (contexts(config, titles) if is_step else ())
         ],
+    }
+
+
+def count_titles(titles: Titles) -> dict:
+    """Return how many titles of each kind there are, and the size of the validation titles."""
+    return {
+        "train": len(titles.train),
+        "val": len(titles.val),
+        "test": len(titles.test),
+        "val_chars": characters(titles.val),
+        "val_bytes": size_in_bytes(titles.val),
     }
 
 
@@ -168,17 +180,6 @@ def _why(tokenizer, lossy):
     return "; ".join(f"{count} {reason}" for reason, count in reasons.items()) or None
 
 
-def _commit():
-    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
-    here = Path(__file__).parent
-    try:
-        return subprocess.run(
-            command, cwd=here, capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None  # no git, or not a clone
-
-
 def check_record(record: dict, name: str) -> dict:
     """Return `record` if it is as SCHEMA has it. Raises ValueError naming what is not."""
     check(record, SCHEMA, name)
@@ -189,123 +190,104 @@ def check_record(record: dict, name: str) -> dict:
     return record
 
 
-def check(record: dict, schema: dict, name: str) -> dict:
-    """Return `record` if it is as `schema` has it. Raises ValueError naming what is not."""
-    try:
-        jsonschema.validate(record, schema)
-    except jsonschema.ValidationError as error:
-        where = ".".join(map(str, error.absolute_path)) or "it"
-        raise ValueError(f"The record {name} is damaged: {where}: {error.message}.") from error
-    return record
+def save(run: Run, out: str | Path, step: str, title: str | None = None) -> dict:
+    """Write the weights of `run`, then its record, to `out/results/<preset>/`; return the record.
 
-
-def write_json(path: Path, data: dict) -> None:
-    """Write `data` to `path` whole or not at all. Raises OSError where the disk is full."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")  # another process may write it as well
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(data, file, indent=1, ensure_ascii=False, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def save(run: Run, out: str | Path, step: str, title: str) -> dict:
-    """Write the record of `run` to `out/results/<step>.json`, its weights beside it; return it."""
-    record = check_record(make_record(run, step, title), step)
-    path = Path(out) / "results" / f"{step}.json"
-    write_json(path, record)
+    `step` is the record's name, `title` what people read (default: as `lib.steps` has it). Each is
+    written whole or not at all, and the record holds the digest of the weights.
+    """
+    weights = io.BytesIO()
     state = {
         "weights": run.model.state_dict(),
         "tokenizer": {"kind": run.tokenizer.kind, "state": run.tokenizer.state},
     }
-    torch.save(state, path.with_suffix(".pt"))
+    torch.save(state, weights)
+    content = weights.getvalue()
+    record = make_record(run, step, title or title_of(step))
+    record["weights"] = hashlib.sha256(content).hexdigest()
+    preset = run.config.preset
+    check_record(record, f"results/{preset}/{step}.json")
+    write_bytes(results(out, preset, step, ".pt"), content)
+    write_json(results(out, preset, step), record)
     return record
 
 
-def read_record(out: str | Path, step: str) -> dict:
-    """Return the record of `step` under `out`.
+def read_record(out: str | Path, preset: str, step: str) -> dict:
+    """Return the record of `step` on `preset` under `out`.
 
     Raises FileNotFoundError where there is none, ValueError where it is damaged.
     """
-    return check_record(read_json(out, step, "run that step"), f"results/{step}.json")
+    record = read_json(out, preset, step, "run that step")
+    return check_record(record, f"results/{preset}/{step}.json")
 
 
-def read_json(out: str | Path, name: str, advice: str) -> dict:
-    """Return `results/<name>.json` under `out`, unchecked.
+def read_steps(out: str | Path, preset: str) -> list[dict]:
+    """Return the records of all steps on `preset` under `out`, in order.
 
-    Raises FileNotFoundError with `advice` where there is none, ValueError where it is no JSON.
+    Raises FileNotFoundError where there is none, ValueError where their losses do not compare.
     """
-    path = Path(out) / "results" / f"{name}.json"
-    if not path.exists():
-        raise FileNotFoundError(f"There is no record results/{name}.json; {advice} first.")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"The record results/{name}.json is damaged: {error}.") from error
-
-
-def read_steps(out: str | Path) -> list[dict]:
-    """Return the records of all steps under `out`, in order.
-
-    Raises FileNotFoundError where there is none, ValueError where their losses do not compare:
-    another preset, or other stories.
-    """
-    records = [read_record(out, step) for step in _steps(out)]
+    records = [read_record(out, preset, step) for step in _steps(out, preset)]
     if not records:
-        raise FileNotFoundError("There is no record under results/; run the steps first.")
-    if not same_conditions(records):
-        conditions = "; ".join(
-            f"{r['step']}: preset {r['preset']}, stories {r['stories']}" for r in records
-        )
-        raise ValueError(f"These records do not compare ({conditions}). Run the steps again.")
+        raise FileNotFoundError(f"There is no record in results/{preset}; run the steps first.")
+    refuse_mixed(records)
     return records
 
 
-def _steps(out):
-    return sorted(path.stem for path in (Path(out) / "results").glob("[0-9]*.json"))
-
-
 def earlier(out: str | Path, record: dict) -> list[dict]:
-    """Return the records of the steps before `record`'s under `out`, on its stories and preset."""
-    records = [read_record(out, step) for step in _steps(out) if step < record["step"]]
-    return [r for r in records if same_conditions([r, record])]
+    """Return the records of the steps before `record`'s under `out` that compare with it."""
+    preset = record["preset"]
+    names = [step for step in _steps(out, preset) if step < record["step"]]
+    return [r for r in (read_record(out, preset, n) for n in names) if compare_alike([r, record])]
 
 
-def same_conditions(records: list[dict]) -> bool:
+def compare_alike(records: list[dict]) -> bool:
     """Return whether the losses of `records` compare: one preset, the same stories and titles."""
     return all(
         r[key] == records[0][key] for r in records for key in ("preset", "stories", "titles")
     )
 
 
-def same_stories(records: list[dict], titles: Titles) -> None:
+def refuse_mixed(records: list[dict]) -> None:
+    """Raise ValueError, naming what each is of, unless the losses of `records` compare."""
+    if not compare_alike(records):
+        each = "; ".join(
+            f"{r['step']}: preset {r['preset']}, stories {r['stories']}, titles {r['titles']}"
+            for r in records
+        )
+        raise ValueError(f"These records do not compare ({each}). Run them again, all alike.")
+
+
+def refuse_other_stories(records: list[dict], titles: Titles) -> None:
     """Raise ValueError unless the records' runs had the same stories and split as `titles`."""
     for r in records:
-        if r["stories"] != titles.stories or r["titles"]["val_chars"] != characters(titles.val):
+        if r["stories"] != titles.stories or r["titles"] != count_titles(titles):
             raise ValueError(
                 f"{r['step']} was trained on preset {r['preset']}, stories {r['stories']}; these "
                 f"are {titles.stories}. Pass the preset and stories of the runs."
             )
 
 
-def load_model(out: str | Path, step: str) -> tuple[GPT, Tokenizer]:
-    """Return the trained model of `step`, ready to evaluate, and its tokenizer.
+def load_model(out: str | Path, preset: str, step: str) -> tuple[GPT, Tokenizer]:
+    """Return the trained model of `step` on `preset`, ready to evaluate, and its tokenizer.
 
-    Raises FileNotFoundError where no weights lie beside the record.
+    Raises FileNotFoundError where no weights lie beside the record, ValueError where they are not
+    those that the record was made of.
     """
-    config = Config.from_dict(read_record(out, step)["config"])
-    path = Path(out) / "results" / f"{step}.pt"
+    record, path = read_record(out, preset, step), results(out, preset, step, ".pt")
+    shown = f"results/{preset}/{step}.pt"
     if not path.exists():
-        raise FileNotFoundError(f"There are no weights results/{step}.pt; run that step first.")
+        raise FileNotFoundError(f"There are no weights {shown}; run that step first.")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != record.get("weights"):
+        raise ValueError(f"{shown} are not the weights of the record beside; run that step again.")
     device = best_device()
-    state = torch.load(path, map_location=device, weights_only=True)
+    state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     tokenizer = Tokenizer(**state["tokenizer"])
-    model = GPT(config, tokenizer.vocab_size).to(device)
+    model = GPT(Config.from_dict(record["config"]), tokenizer.vocab_size).to(device)
     model.load_state_dict(state["weights"])
     return model.eval(), tokenizer
+
+
+def _steps(out, preset):
+    folder = Path(out) / "results" / preset
+    return sorted(path.stem for path in folder.glob("[0-9]*.json"))

@@ -9,13 +9,12 @@
   never in another.
 - `sp_bpe_case`: `sp_bpe` with inline casing: on titles in small letters, a mark before each letter
   or word that was in capitals, so that a word has the same tokens however it is written
-  (`fold_case`). It puts a space before each title, so that the first word has them as well.
+  (`lib.casing`). It puts a space before each title, so that the first word has them as well.
 - A title is encoded by itself and the id of `<eos>` appended, so that `<eos>` written in a title is
   only text.
 """
 
 import io
-import re
 from itertools import chain
 
 import numpy as np
@@ -23,13 +22,12 @@ import sentencepiece
 from tokenizers import Tokenizer as HFTokenizer
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
+from .casing import MARKS, fold_case, unfold_case
 from .config import Config
 from .data import Titles
 
 PAD, EOS, UNK = SPECIAL = ("<pad>", "<eos>", "<unk>")
 EOS_ID = SPECIAL.index(EOS)  # in every tokenizer
-
-CAPITAL, CAPITALS = MARKS = "⇧⇈"  # of one letter, and of the letters up to the next that is none
 
 # ByteLevel writes these bytes as themselves, the others as the letters from U+0100 on.
 _PLAIN = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
@@ -106,39 +104,9 @@ class Tokenizer:
         return "hold U+2581" if sign else "hold a byte that no training title has"
 
 
-def fold_case(text: str) -> str:
-    """Return `text` in small letters, a mark where they were not: "A NASA Fan" is "⇧a⇈ nasa⇧ fan".
-
-    CAPITAL makes a capital of the letter after it, CAPITALS of all up to the next that is none; a
-    space before the letter comes after the mark, so that words keep theirs. Only the letters A to
-    Z are folded, and a mark that `text` holds itself is written twice.
-    Inline casing, as machine translation has it: Etchegoyhen and Gete 2020,
-    https://aclanthology.org/2020.lrec-1.463
-    """
-
-    def mark(found):
-        space, letters = found.groups()
-        return (CAPITALS if len(letters) > 1 else CAPITAL) + space + letters.lower()
-
-    text = re.sub(f"[{MARKS}]", r"\g<0>\g<0>", text)
-    return re.sub("( ?)([A-Z]{2,}(?![A-Za-z])|[A-Z])", mark, text)
-
-
 def _folded(titles):
     """Return the titles as `sp_bpe_case` reads them; one that is only begun may be empty."""
     return [fold_case(" " + title) if title else "" for title in titles]
-
-
-def unfold_case(text: str) -> str:
-    """Return the text that `fold_case` made `text` of."""
-
-    def unmark(found):
-        mark, rest = found.groups()
-        if rest == mark:
-            return mark
-        return rest.upper() if mark == CAPITALS else rest.title()
-
-    return re.sub(f"([{MARKS}])(\\1| ?[a-z]*)", unmark, text)
 
 
 def train_tokenizer(config: Config, titles: Titles) -> Tokenizer:

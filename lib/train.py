@@ -6,35 +6,34 @@
   are drawn together (Liang et al. 2021, https://arxiv.org/abs/2106.14448).
 - With `ema`, a moving average of the weights is what is measured and what is left at the end.
 - The validation loss is measured after the first step, `evals_per_epoch` times an epoch, and at
-  the end. Between evaluations no loss is read back from the device.
-- The same seed on the same machine gives the same numbers; on a CPU, bit for bit.
+  the end. Between evaluations no loss is read back from a GPU.
+- The same seed on the same machine gives the same numbers; on a CPU bit for bit, at one number of
+  threads.
 - Given a folder, it leaves a checkpoint at each evaluation and continues from the newest there.
 """
 
-import hashlib
-import inspect
 import json
 import math
-import os
-import platform
-import random
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import UTC, datetime
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from .batches import BATCHES, IGNORED
-from .checkpoint import Checkpoints
+from .checkpoint import Checkpoints, restore, state_of
 from .config import Config
 from .data import Titles
+from .device import best_device, environment, peak_memory, use_bf16
 from .evaluate import characters, official, token_losses, total
+from .files import held, write_text
+from .identity import identity
 from .model import GPT, rope
 from .optim import OPTIMIZERS, schedule
 from .tokenizer import Tokenizer, train_tokenizer
@@ -46,6 +45,7 @@ class Run:
 
     `curve` has a point for each evaluation: `step`, `epoch`, `train` (mean loss since the point
     before, nats per token), `official` and `full_coverage` (nats per character), `coverage`.
+    `created`, `speed` and `environment` are those of the training, whenever this was read back.
     """
 
     config: Config
@@ -56,21 +56,12 @@ class Run:
     val_ids: Tensor  # (M,)
     steps: int
     curve: list[dict]
+    created: str  # when the training ended, UTC
     speed: dict  # seconds, tokens_per_second, peak_memory_bytes
-    environment: dict  # device, torch, python, precision
-
-
-def best_device() -> torch.device:
-    """Return the fastest device there is: an NVIDIA GPU, Apple's, or the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def use_bf16(precision: str, device: torch.device) -> bool:
-    """Return whether to train in bf16: where asked, or on `auto` where the GPU has it natively."""
-    native = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
-    return precision == "bf16" or (precision == "auto" and native)
+    environment: dict  # device, torch, python, precision, threads, commit
+    identity: dict  # see `lib.identity`
+    accepted: list[str]  # what of it differed where the run was continued, and was vouched for
+    resumed: int  # the step that it continued from: 0 for none, `steps` where it was finished
 
 
 def train(
@@ -81,135 +72,98 @@ def train(
     rotate=rope,
     tokenizer: Tokenizer | None = None,
     folder=None,
+    resume: str = "same",
+    quiet: bool = False,
 ) -> Run:
     """Train a model on `titles.train`, measuring it on `titles.val` on the way.
 
     `get_optimizer(model, config)`, which returns one optimizer or several, `rotate(x)`, the
     positions of RoPE, and a trained `tokenizer` are the parts that a notebook may bring itself.
-    `folder` is where the run leaves its log
-    (`log.jsonl`, a line an evaluation) and its checkpoints; a run that finds its own there
-    continues from them.
+    `folder` is where the run leaves its log (`log.jsonl`, a line an evaluation) and its
+    checkpoints; a run that finds its own there continues from them, and `resume` says what to do
+    with another's (`lib.checkpoint`). `quiet` prints nothing.
 
     Raises ValueError where the titles give no full batch, or a vocabulary smaller than asked, or
     where `folder` holds another run; FloatingPointError where the loss is no longer a number.
     """
     device = best_device()
     bf16 = use_bf16(config.precision, device)
-    own_tokenizer = tokenizer is not None
     tokenizer = tokenizer or train_tokenizer(config, titles)
-    train_ids = torch.from_numpy(tokenizer.stream(titles.train)).to(device)
-    val_ids = torch.from_numpy(tokenizer.stream(titles.val)).to(device)
+    train_ids, val_ids = (
+        torch.from_numpy(tokenizer.stream(part)).to(device) for part in (titles.train, titles.val)
+    )
     data = BATCHES[config.windows](train_ids, config)
-    steps, tokens = data.steps, data.tokens / data.steps  # a step
-    epoch = steps / config.epochs  # in steps
-    every = max(1, int(epoch) // config.evals_per_epoch)
-
     torch.manual_seed(config.seed)
     model = GPT(config, tokenizer.vocab_size, rotate).to(device)
     optimizers = (get_optimizer or OPTIMIZERS[config.optimizer])(model, config)
     optimizers = optimizers if isinstance(optimizers, tuple) else (optimizers,)
-    schedulers = [schedule(optimizer, config, steps) for optimizer in optimizers]
-    changing = [model, *optimizers, *schedulers]
-    measured, average = model, None
-    if config.ema:
-        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
-        measured = average.module
-        changing.append(average)
-    chars = characters(titles.val)
-    now = {"step": 0, "curve": [], "seconds": 0.0, "training_seconds": 0.0}
-    store = state = None
-    if folder is not None:
-        identity = {"config": config.as_dict(), "stories": titles.stories}
-        identity["code"] = {"get_optimizer": _source(get_optimizer), "rotate": _source(rotate)}
-        if own_tokenizer:
-            identity["tokenizer"] = hashlib.sha256(tokenizer.state).hexdigest()
-        store = Checkpoints(folder, identity)
-        state = store.latest(device)
-    if state is not None:
-        _restore(state, changing)
-        now = state["now"]
-        done = now["step"] == steps
-        print(
-            f"Trained before: {steps:,} steps in {now['seconds']:,.0f} s."
-            if done
-            else f"Continuing after step {now['step']:,} of {steps:,}."
-        )
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-
-    trace = []  # (loss, gradient norm) of each step since the last evaluation, on the device
-    rates = []  # and its learning rate
-    start = time.perf_counter()
-    bar = tqdm(
-        total=steps,
-        initial=now["step"],
-        unit="step",
-        file=sys.stdout,
-        mininterval=1.0,
-        disable=now["step"] == steps,
+    schedulers = [schedule(optimizer, config, data.steps) for optimizer in optimizers]
+    average = _average(model, config.ema) if config.ema else None
+    measured = model if average is None else average.module
+    changing = [model, *optimizers, *schedulers, *([] if average is None else [average])]
+    known = identity(
+        config, titles, tokenizer, device, bf16, get_optimizer=get_optimizer, rotate=rotate
     )
-    for step in range(now["step"] + 1, steps + 1):
-        model.train()
-        x, y = data.batch(step - 1)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            loss, objective = _losses(model, x, y, config.r_drop)
-        model.zero_grad(set_to_none=True)
-        objective.backward()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
-        rates.append(schedulers[0].get_last_lr()[0])
-        for part in (*optimizers, *schedulers):
-            part.step()
-        if average is not None:
-            average.update_parameters(model)
-        trace.append(torch.stack((loss.detach(), norm)))
-        bar.update()
-        if step > 1 and step % every and step < steps:
-            if device.type == "cpu":  # where reading a loss costs nothing
-                _stop_if_not_finite(trace[-1:], rates[-1:], step)
-            continue
-
-        _stop_if_not_finite(trace, rates, step)  # waits for the device
-        mean = torch.stack(trace)[:, 0].mean().item()
-        seconds = time.perf_counter() - start
-        point = {"step": step, "epoch": step / epoch, "train": mean}
-        point |= _measure(measured, config, val_ids, chars)
-        if not math.isfinite(lost := point["full_coverage"]):
-            raise FloatingPointError(_lost("validation loss", lost, step, rates[-1], norm))
-        now["curve"].append(point)
-        speed = len(trace) * tokens / seconds
-        bar.set_postfix_str(f"loss {point['full_coverage']:.3f}, {speed:,.0f} tokens/s")
-        now["step"], now["training_seconds"] = step, now["training_seconds"] + seconds
-        now["seconds"] += time.perf_counter() - start
-        if store is not None:
-            finished = step == steps
-            store.save(step, _state(now, changing, finished))
-            lines = (json.dumps(p) + "\n" for p in now["curve"])
-            Path(folder, "log.jsonl").write_text("".join(lines))
-        trace, rates, start = [], [], time.perf_counter()
-    bar.close()
-
-    speed = {
-        "seconds": now["seconds"],
-        "tokens_per_second": data.tokens / now["training_seconds"],
-        "peak_memory_bytes": _peak_memory(device),
+    done = {
+        "step": 0,
+        "curve": [],
+        "seconds": 0.0,
+        "training_seconds": 0.0,
+        "peak": None,
+        "created": None,
+        "environment": environment(device, bf16),
+        "accepted": [],
     }
-    environment = {
-        "device": _name(device),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "precision": "bf16" if bf16 else "fp32",
-    }
+    with nullcontext() if folder is None else held(folder):
+        store = None if folder is None else Checkpoints(folder, known, resume)
+        saved, differ = (None, []) if store is None else store.latest(device)
+        if saved is not None:
+            restore(saved, changing)
+            done = saved["done"]
+            done["accepted"] = sorted({*done["accepted"], *differ})
+        resumed = done["step"]
+        watch = _Watch(data, config.epochs, done, quiet)
+        for step in range(resumed + 1, data.steps + 1):
+            model.train()
+            x, y = data.batch(step - 1)
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                loss, objective = _losses(model, x, y, config.r_drop)
+            model.zero_grad(set_to_none=True)
+            objective.backward()
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+            watch.saw(step, loss, norm, schedulers[0].get_last_lr()[0])
+            for part in (*optimizers, *schedulers):
+                part.step()
+            if average is not None:
+                average.update_parameters(model)
+            if _is_due(step, data.steps, config):
+                watch.pause(step)
+                watch.measured(step, _measure(measured, config, val_ids, titles))
+                if store is not None:
+                    finished = step == data.steps
+                    store.save(step, {"done": done, **state_of(changing, finished)})
+                    lines = "".join(json.dumps(point) + "\n" for point in done["curve"])
+                    write_text(store.folder / "log.jsonl", lines)
+        watch.close(resumed)
     return Run(
-        config,
-        titles,
-        tokenizer,
-        measured,
-        train_ids,
-        val_ids,
-        steps,
-        now["curve"],
-        speed,
-        environment,
+        config=config,
+        titles=titles,
+        tokenizer=tokenizer,
+        model=measured,
+        train_ids=train_ids,
+        val_ids=val_ids,
+        steps=data.steps,
+        curve=done["curve"],
+        created=done["created"],
+        speed={
+            "seconds": done["seconds"],
+            "tokens_per_second": data.tokens / done["training_seconds"],
+            "peak_memory_bytes": done["peak"],
+        },
+        environment=done["environment"],
+        identity=known,
+        accepted=done["accepted"],
+        resumed=resumed,
     )
 
 
@@ -229,12 +183,90 @@ def _losses(model, x, y, r_drop):
     return loss, loss + r_drop / 2 * apart
 
 
-def _stop_if_not_finite(trace, rates, step):
-    """Raise FloatingPointError if a loss of `trace`, whose last entry is `step`'s, is no number."""
-    for i, (loss, norm) in enumerate(torch.stack(trace).tolist()):
+def _is_due(step, steps, config):
+    """Whether to evaluate after `step`."""
+    every = max(1, steps // config.epochs // config.evals_per_epoch)
+    return step == 1 or step % every == 0 or step == steps
+
+
+class _Watch:
+    """What a run says while it goes on, and stops it where a loss is no number.
+
+    `done` is the run's own state, which is kept in its checkpoints; here it is brought forward.
+    """
+
+    def __init__(self, data, epochs, done, quiet):
+        self.data, self.done, self.quiet = data, done, quiet
+        self.epoch = data.steps / epochs  # in steps
+        self.bar = tqdm(
+            total=data.steps,
+            initial=done["step"],
+            unit="step",
+            file=sys.stdout,
+            mininterval=1.0,
+            leave=False,
+            disable=quiet or done["step"] == data.steps,
+        )
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        self._begin()
+
+    def _begin(self):
+        self.trace, self.rates, self.start = [], [], time.perf_counter()
+
+    def saw(self, step, loss, norm, rate):
+        """Take note of a step: its loss and gradient norm, on the device, and learning rate."""
+        self.trace.append(torch.stack((loss.detach(), norm)))
+        self.rates.append(rate)
+        self.bar.update()
+        if loss.device.type == "cpu":  # where reading a loss costs nothing
+            self._stop_if_not_finite(step, last=1)
+
+    def pause(self, step):
+        """Wait for the device, and take the time that training took since the last evaluation."""
+        self._stop_if_not_finite(step, last=len(self.trace))
+        self.seconds = time.perf_counter() - self.start
+
+    def measured(self, step, losses):
+        """Take note of an evaluation after `step`."""
+        done, traced, loss = self.done, torch.stack(self.trace), losses["full_coverage"]
         if not math.isfinite(loss):
-            at = step - len(trace) + 1 + i
-            raise FloatingPointError(_lost("loss", loss, at, rates[i], norm))
+            norm = traced[-1, 1]
+            raise FloatingPointError(_lost("validation loss", loss, step, self.rates[-1], norm))
+        train = traced[:, 0].mean().item()
+        done["curve"].append({"step": step, "epoch": step / self.epoch, "train": train, **losses})
+        speed = len(self.trace) * self.data.tokens / self.data.steps / self.seconds
+        self.bar.set_postfix_str(f"loss {loss:.3f}, {speed:,.0f} tokens/s")
+        done["step"] = step
+        done["training_seconds"] += self.seconds
+        done["seconds"] += time.perf_counter() - self.start
+        done["peak"] = max(filter(None, (done["peak"], peak_memory())), default=None)
+        done["created"] = datetime.now(UTC).isoformat(timespec="seconds")
+        self._begin()
+
+    def close(self, resumed):
+        """Say what the run came to: its losses at the end of each epoch, and its speed."""
+        self.bar.close()
+        if self.quiet:
+            return
+        done, steps = self.done, self.data.steps
+        if 0 < resumed < steps:
+            print(f"Continued after step {resumed:,} of {steps:,}.")
+        if done["accepted"]:
+            print(f"Not as this code would train it: {', '.join(done['accepted'])}; accepted.")
+        print("epoch   training     validation")
+        ends = {math.ceil(p["epoch"] - 0.5 / self.epoch): p for p in done["curve"]}
+        for epoch, point in ends.items():
+            print(f"{epoch:>5} {point['train']:>10.3f} {point['full_coverage']:>14.4f}")
+        speed = self.data.tokens / done["training_seconds"]
+        print("        nats/token  nats/character")
+        print(f"{steps:,} steps in {done['seconds']:,.0f} s, {speed:,.0f} tokens per second")
+
+    def _stop_if_not_finite(self, step, last):
+        """Raise FloatingPointError if one of the `last` losses, up to `step`'s, is no number."""
+        for i, (loss, norm) in enumerate(torch.stack(self.trace[-last:]).tolist(), -last):
+            if not math.isfinite(loss):
+                raise FloatingPointError(_lost("loss", loss, step + 1 + i, self.rates[i], norm))
 
 
 def _lost(what, loss, step, rate, norm):
@@ -244,39 +276,12 @@ def _lost(what, loss, step, rate, norm):
     )
 
 
-def _state(now, changing, finished):
-    """Return all that the run's future depends on; of a finished run, only what it came to."""
-    weights = (nn.Module,) if finished else object
-    kept = {i: part.state_dict() for i, part in enumerate(changing) if isinstance(part, weights)}
-    state = {"now": now, "parts": kept}
-    name, keys, *rest = np.random.get_state()
-    state["random"] = {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
-        "numpy": (name, keys.tolist(), *rest),
-        "python": random.getstate(),
-    }
-    return state
+def _average(model, decay):
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 
-def _restore(state, changing):
-    for i, kept in state["parts"].items():
-        changing[i].load_state_dict(kept)
-    torch.set_rng_state(state["random"]["torch"].cpu())
-    if torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([s.cpu() for s in state["random"]["cuda"]])
-    if torch.backends.mps.is_available():
-        torch.mps.set_rng_state(state["random"]["mps"].cpu())
-    np.random.set_state(state["random"]["numpy"])
-    random.setstate(state["random"]["python"])
-
-
-def _source(function):
-    return None if function in (None, rope) else inspect.getsource(function)
-
-
-def _measure(model, config, val_ids, chars):
+def _measure(model, config, val_ids, titles):
+    chars = characters(titles.val)
     loss, coverage = official(model, val_ids, chars, config.block_size, config.batch_size)
     every_token = token_losses(model, val_ids, config.block_size, config.title_mask)
     return {
@@ -284,20 +289,3 @@ def _measure(model, config, val_ids, chars):
         "coverage": coverage,
         "full_coverage": total(every_token) / chars,
     }
-
-
-def _peak_memory(device):
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    try:
-        import resource  # not on Windows
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _name(device):
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} {device.type.upper()}, {os.cpu_count()} cores"

@@ -1,8 +1,6 @@
 // What every page gets when the site is built: a banner where the numbers are a smoke run's, an
 // Open in Colab link on a notebook, and alt text on a figure that is embedded from a notebook.
 
-import { execFileSync } from 'node:child_process';
-import fs from 'node:fs';
 import path from 'node:path';
 
 import { projectRoot, readSteps } from './records.mjs';
@@ -26,29 +24,11 @@ const banner = {
   ],
 };
 
-/** owner/name on GitHub: project.github in myst.yml, else the clone's origin; else nothing. */
-export function repository(root) {
-  const set = /^ {2}github: *["']?([^\s"'#]+)/m.exec(
-    fs.readFileSync(path.join(root, 'myst.yml'), 'utf8'),
-  );
-  let address = set?.[1];
-  if (!address) {
-    try {
-      const options = { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] };
-      const url = execFileSync('git', ['remote', 'get-url', 'origin'], options).trim();
-      address = /github\.com[:/](.+)$/.exec(url)?.[1];
-    } catch {
-      return undefined; // no git, no clone or no remote: the page goes without a link
-    }
-  }
-  return address?.replace(/^https:\/\/github\.com\//, '').replace(/\.git$|\/$/, '');
-}
-
 function colabLink(root, page) {
-  const slug = repository(root);
+  const { BOOK_GITHUB: slug, BOOK_BRANCH: branch } = process.env; // what book/site.py found
   if (!slug) return undefined;
   const file = path.relative(root, page).split(path.sep).join('/');
-  const url = `https://colab.research.google.com/github/${slug}/blob/main/${file}`;
+  const url = `https://colab.research.google.com/github/${slug}/blob/${branch}/${file}`;
   return { type: 'paragraph', children: [{ type: 'link', url, children: [text('Open in Colab')] }] };
 }
 

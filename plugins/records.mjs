@@ -26,8 +26,9 @@ export function located(vfile, node, work) {
   }
 }
 
-/** The record results/<name>.json of the project at `root`. */
-export function readRecord(root, name) {
+const PRESETS = ['smoke', 'tiny', 'small', 'full'];
+
+function readJson(root, name) {
   const file = path.join(root, 'results', ...name.split('/')) + '.json';
   if (!fs.existsSync(file)) {
     throw new Error(`there is no record results/${name}.json; run the notebooks first (make book)`);
@@ -39,9 +40,20 @@ export function readRecord(root, name) {
   }
 }
 
+/** The preset that the pages of the project at `root` show. */
+export const reportPreset = (root) => readJson(root, 'report').preset;
+
+/** The place under results/ of a record: its name says the preset, or it is the report's. */
+export function recordName(root, name) {
+  return PRESETS.includes(name.split('/')[0]) ? name : `${reportPreset(root)}/${name}`;
+}
+
+/** The record of that name of the project at `root`: `01_baseline`, or `tiny/ladder`. */
+export const readRecord = (root, name) => readJson(root, recordName(root, name));
+
 /** Every step's record in results/, in the order of the steps: those whose name is numbered. */
 export function readSteps(root) {
-  const folder = path.join(root, 'results');
+  const folder = path.join(root, 'results', reportPreset(root));
   if (!fs.existsSync(folder)) return [];
   return fs
     .readdirSync(folder)

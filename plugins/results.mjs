@@ -9,12 +9,12 @@
 import fs from 'node:fs';
 import path from 'node:path';
 
-import { field, format, located, projectRoot, readRecord, readSteps } from './records.mjs';
+import { field, format, located, projectRoot, readRecord, readSteps, recordName } from './records.mjs';
 import { tableContainer, tableDirective, valueRole } from './records.mjs';
 
 function lookup(root, dotted) {
   const [name, ...keys] = dotted.split('.');
-  return field(readRecord(root, name), keys, `results/${name}.json`);
+  return field(readRecord(root, name), keys, `results/${recordName(root, name)}.json`);
 }
 
 const orDash = (value, spec) => (value === null || value === undefined ? '–' : format(value, spec));
@@ -34,7 +34,8 @@ const kind = (record) => `${record.preset} on ${stories(record)}`;
 
 /** The record of the best public recipe, in a list: of none where it is not of the steps' kind. */
 function peer(root, steps) {
-  if (!fs.existsSync(path.join(root, 'results', 'public_best.json'))) return [];
+  const file = path.join(root, 'results', `${recordName(root, 'public_best')}.json`);
+  if (!fs.existsSync(file)) return [];
   return [readRecord(root, 'public_best')].filter((record) => kind(record) === kind(steps[0]));
 }
 

@@ -52,7 +52,7 @@ def smoke_book(tmp_path_factory):
     out, printed = base / "book", base / "book.txt"
     with FileLock(base / "book.lock"):
         if not printed.exists():
-            command = [sys.executable, "-m", "lib", "run", "--preset", "smoke", "--out", str(out)]
+            command = [sys.executable, "-m", "book", "run", "--preset", "smoke", "--out", str(out)]
             environment = {k: v for k, v in os.environ.items() if k != "HN_STORIES"}
             run = subprocess.run(
                 command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=540

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import sync_playwright
 
-from lib.site import build_site
+from book.site import build_site
 
 HERE = Path(__file__).parent
 THEME = HERE.parents[1] / "theme"

@@ -1,0 +1,9 @@
+"""The book as a whole. In the order one reads:
+
+contents      the table of contents: which pages and notebooks there are
+repository    where the book lies on GitHub: owner, name, branch
+run           the notebooks executed, in a folder of their own or in place
+site          the pages rendered by MyST, checked, previewed
+
+The command line is `python -m book --help`.
+"""

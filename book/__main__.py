@@ -1,0 +1,199 @@
+"""The command line: `python -m book --help`."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from lib.config import PRESETS
+from lib.files import BOOK
+from lib.steps import PUBLIC_BEST, STEPS
+
+from . import repository, site
+from .run import BookError, prepare_cpu, publish, resolve_stories, run
+
+STORIES = """'hub', or the path of a parquet, csv or txt file (default: the variable HN_STORIES,
+else the hub; smoke makes its own)"""
+FRESH = "train again what was trained before, and execute again what was executed"
+ACCEPT = "take checkpoints of other code or settings too: you vouch that it does not matter"
+THEME = "the official book-theme, the plain one, or whichever can be had (default: %(default)s)"
+OUT = "the folder whose results/ and _build/ are used (default: the book itself)"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command. Returns the exit status; says in plain words what is wrong."""
+    options = _parser().parse_args(arguments)
+    prepare_cpu()  # before a command imports PyTorch
+    try:
+        options.command(options)
+    except (ValueError, FloatingPointError, OSError, BookError, site.SiteError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m book", description="The book, from one place.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(name, function, help_):
+        sub = commands.add_parser(name, help=help_, description=help_)
+        sub.set_defaults(command=function)
+        return sub
+
+    def trains(sub, preset):
+        """Add what every command that trains takes."""
+        known = f"one of {', '.join(PRESETS)} (default: %(default)s)"
+        sub.add_argument("--preset", default=preset, help=known)
+        sub.add_argument("--stories", help=STORIES)
+        how = sub.add_mutually_exclusive_group()
+        for flag, help_ in (("fresh", FRESH), ("accept", ACCEPT)):
+            how.add_argument(f"--{flag}", dest="resume", action="store_const", const=flag,
+                             default="same", help=help_)  # fmt: skip
+
+    runs = (
+        ("book", _book, "smoke", "execute every notebook on a preset and render the book of them"),
+        ("run", _run, "full", "execute the notebooks on a preset into a folder"),
+        ("publish", _publish, "full", "execute them and rewrite notebooks/, figures/, results/"),
+    )
+    for name, function, preset, help_ in runs:
+        sub = command(name, function, help_)
+        trains(sub, preset)
+        if name != "book":
+            sub.add_argument("--step", help="execute this notebook only, for example 02_adamw")
+        if name != "publish":
+            sub.add_argument("--out", type=Path, help="the folder (default: _build/<preset>, "
+                             "or _build/book)")  # fmt: skip
+
+    sub = command("seeds", _seeds, "train steps under several seeds, and say how much they differ")
+    trains(sub, "tiny")
+    sub.add_argument("--step", action="append", choices=(*STEPS, PUBLIC_BEST),
+                     metavar="STEP", dest="steps",
+                     help="for example 02_adamw; may be given again (default: all)")  # fmt: skip
+    sub.add_argument("--seeds", type=int, default=5, metavar="N",
+                     help="how many: 1337, 1338, … (default: %(default)s)")  # fmt: skip
+    sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
+
+    sub = command("peer", _peer, "train the best public recipe on the same titles as the steps")
+    trains(sub, "full")
+    sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
+
+    sub = command("ladder", _ladder, "try the changes of step three in turn, each on those kept")
+    trains(sub, "tiny")
+    sub.add_argument("--seeds", type=int, default=3, metavar="N",
+                     help="how many: 1337, 1338, … (default: %(default)s)")  # fmt: skip
+    sub.add_argument("--levers", nargs="+", metavar="NAME",
+                     help="try these only, for example muon mask (default: all)")  # fmt: skip
+    sub.add_argument("--like", metavar="PRESET",
+                     help="keep what the ladder on this preset kept; one seed will do")  # fmt: skip
+    sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
+
+    sub = command("search", _search, "tune the settings of step three together, with Optuna")
+    trains(sub, "tiny")
+    sub.add_argument("--trials", type=int, default=20, metavar="N",
+                     help="how many more (default: %(default)s)")  # fmt: skip
+    sub.add_argument("--storage", metavar="URL", help="the study's database, as Optuna takes it "
+                     "(default: SQLite, _build/search.db)")  # fmt: skip
+    sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
+
+    sub = command("bench", _bench, "measure tokens per second, beside a plain loop")
+    trains(sub, "small")
+    sub.add_argument("--rounds", type=int, default=7, help="of each loop (default: %(default)s)")
+    sub.add_argument("--titles", type=int, help="training titles a round (default: 15 steps)")
+    sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
+
+    for name, function, help_ in (
+        ("site", _site, "render the published book, executing nothing"),
+        ("serve", _serve, "preview the rendered site"),
+    ):
+        sub = command(name, function, help_)
+        sub.add_argument("--root", type=Path, default=BOOK, help="the book's folder")
+        sub.add_argument("--theme", choices=("auto", "book", "plain"), default="auto", help=THEME)
+        if name == "serve":
+            sub.add_argument("--port", type=int, default=8000)
+
+    sub = command("github", _github, "set where the book lies on GitHub, once for all")
+    sub.add_argument("slug", help="owner/name")
+    return parser
+
+
+def _run(options):
+    out = options.out or BOOK / "_build" / options.preset
+    run(options.preset, options.stories, out, options.step, options.resume)
+    shown = os.path.relpath(out)
+    print(f"The notebooks: {shown}/notebooks. To read the book: "
+          f"python -m book serve --root {shown}")  # fmt: skip
+
+
+def _book(options):
+    out = options.out or BOOK / "_build" / "book"
+    run(options.preset, options.stories, out, resume=options.resume)
+    print(f"The book: {site.build_site(out)}/index.html")
+
+
+def _publish(options):
+    publish(options.preset, options.stories, options.step, options.resume)
+
+
+def _seeds(options):
+    from studies import seeds  # needs PyTorch, which not every command loads
+
+    _, titles = resolve_stories(options.preset, options.stories)
+    for step in options.steps or STEPS:
+        seeds.train_seeds(step, options.preset, titles, options.out, options.seeds, options.resume)
+
+
+def _peer(options):
+    from studies import seeds
+
+    _, titles = resolve_stories(options.preset, options.stories)
+    losses = seeds.train_recipe(options.preset, titles, options.out, options.resume)["losses"]
+    print(f"{losses['full_coverage']:.4f} nats per character, {losses['test']:.4f} on test titles")
+
+
+def _ladder(options):
+    from studies import ladder
+
+    levers = ladder.choose(options.levers)
+    like = ladder.read_ladder(options.out, options.like) if options.like else None
+    _, titles = resolve_stories(options.preset, options.stories)
+    ladder.climb(options.preset, titles, options.out, options.seeds, levers, like, options.resume)
+
+
+def _search(options):
+    from studies import search
+
+    _, titles = resolve_stories(options.preset, options.stories)
+    try:
+        search.search(
+            options.preset, titles, options.out, options.trials, options.storage, options.resume
+        )
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{error}. Run `pip install -r requirements-dev.txt` first.") from error
+
+
+def _bench(options):
+    from studies import bench
+    from tests import reference
+
+    _, titles = resolve_stories(options.preset, options.stories)
+    bench.bench(options.preset, titles, options.out, reference, options.rounds, options.titles)
+
+
+def _site(options):
+    print(f"The site: {site.build_site(options.root, options.theme)}/index.html")
+
+
+def _serve(options):
+    site.serve_site(options.root, options.port, options.theme)
+
+
+def _github(options):
+    repository.set_github(BOOK, options.slug)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""The table of contents of `myst.yml`, and what the notebooks in it call themselves."""
+
+import ast
+import re
+from pathlib import Path
+
+import nbformat
+import yaml
+
+from lib.files import BOOK
+
+LABEL = re.compile(r"#\| label: *(\S+)")
+
+
+def pages(root: Path = BOOK) -> list[str]:
+    """Return the files of the table of contents, in its order, as paths below `root`."""
+
+    def files(entries):
+        for entry in entries:
+            if "file" in entry:
+                yield entry["file"]
+            yield from files(entry.get("children", []))
+
+    text = (Path(root) / "myst.yml").read_text(encoding="utf-8")
+    return list(files(yaml.safe_load(text)["project"].get("toc", [])))
+
+
+def notebooks(root: Path = BOOK) -> list[str]:
+    """Return the names of the notebooks of the table of contents, in its order."""
+    return [Path(page).stem for page in pages(root) if page.endswith(".ipynb")]
+
+
+def refuse_doubles(root: Path = BOOK) -> None:
+    """Raise ValueError where a notebook takes a step or a label that is not its own.
+
+    A step is called as its notebook's file. A label is that of the first notebook that has it, in
+    the order of the table of contents.
+    """
+    owners = {}
+    for name in notebooks(root):
+        file = f"notebooks/{name}.ipynb"
+        for cell in nbformat.read(Path(root) / file, as_version=4).cells:
+            if cell.cell_type != "code":
+                continue
+            step = _step(cell.source)
+            if step not in (None, name):
+                raise ValueError(
+                    f"{file} says that its step is {step!r}, and would write over another's "
+                    f"results: call the step {name!r}, as the notebook."
+                )
+            if label := LABEL.match(cell.source):
+                first = owners.setdefault(label[1], file)
+                if first != file:
+                    raise ValueError(
+                        f"{file} has a cell labelled {label[1]!r}, and so has {first}: a label "
+                        f"names one cell of the book. Give the cell in {file} another."
+                    )
+
+
+def _step(source):
+    """The value of `step = "…"` in a cell, or None."""
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:  # IPython's own, such as %pip
+        return None
+    for node in body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            if "step" in names:
+                return node.value.value
+    return None

@@ -1,0 +1,276 @@
+"""The book run as a whole: its notebooks executed in order by papermill, into a folder of its own.
+
+- The folder becomes a complete book: executed notebooks, figures, records, and the pages beside
+  them, so that the site can be rendered from it. It mirrors the sources: what a notebook left that
+  is no longer there goes as well.
+- A notebook is left as its author would commit it: without papermill's injected cell and metadata.
+- A notebook that finished there before is not executed again while its code, its parameters, the
+  book's packages, the stories and what the notebooks before it left are the same. Its prose may
+  change: the new prose is put around the outputs.
+- `publish` copies a finished run over the book's own notebooks, figures and records.
+"""
+
+import logging
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import nbformat
+import papermill
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from lib.config import load_preset
+from lib.data import Titles, load_titles
+from lib.files import BOOK, held, write_json, write_text
+from lib.identity import code_of, digest
+from lib.steps import PUBLIC_BEST
+
+from .contents import notebooks, refuse_doubles
+from .finished import Mark, code_cells, digest_of, outputs_of, read_or_none, take_outputs, written
+
+PACKAGES = ("lib", "studies", "drawing")  # what a notebook may import of the book
+TABLES = (  # which no notebook writes
+    "*.csv",
+    *(f"results/*/{name}" for name in ("seeds/*.json", "ladder.json", "search.json", "bench.json")),
+    f"results/*/{PUBLIC_BEST}.json",
+)
+PAGES = ("*.md", "myst.yml", "plugins", "theme")  # what a book is beside notebooks and tables
+REPORT = "results/report.json"  # which preset the pages show
+# What the environment gets where there is no GPU.
+# - glibc and PyTorch give the memory of each large tensor back and fetch it again, page by page, at
+#   the next step: up to a third of a run. With these a kernel keeps it, in large pages.
+# - A thread of GNU's OpenMP that has nothing to do spins, for milliseconds. Where another process
+#   wants its core, all wait for it, at each operation, and a run takes many times as long. These
+#   turns are enough where nothing else runs, and are soon over where something does.
+ON_CPU = {
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 30),  # bytes
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
+    "THP_MEM_ALLOC_ENABLE": "1",
+    "GOMP_SPINCOUNT": "3000",
+}
+
+
+class BookError(RuntimeError):
+    """A book that could not be executed; the message says which cell and why."""
+
+
+def prepare_cpu() -> None:
+    """Put ON_CPU in the environment where there is no GPU: for kernels, and for PyTorch.
+
+    For PyTorch in this process only if it is not imported yet, and then not how memory is kept.
+    """
+    if shutil.which("nvidia-smi") is None:
+        for variable, value in ON_CPU.items():
+            os.environ.setdefault(variable, value)
+
+
+def resolve_stories(preset_name: str, stories: str | None) -> tuple[str, Titles]:
+    """Return where the stories come from (as asked, else HN_STORIES, else the preset's own), read.
+
+    The preset's own are made headlines for `smoke` and the hub for the others. A path is made
+    absolute. Raises what `load_titles` raises where they cannot be used.
+    """
+    own = "synthetic" if preset_name == "smoke" else "hub"
+    if not stories:
+        stories = own if preset_name == "smoke" else os.environ.get("HN_STORIES") or own
+    if stories not in ("hub", "synthetic"):
+        stories = str(Path(stories).expanduser().resolve())
+    return stories, load_titles(load_preset(preset_name), stories)
+
+
+def run(
+    preset_name: str,
+    stories: str | None,
+    out: Path,
+    step: str | None = None,
+    resume: str = "same",
+) -> None:
+    """Execute the book's notebooks, or the one called `step`, into `out`: a line for each.
+
+    What finished there before is left as it is, and a run that was stopped continues. With `resume`
+    "fresh" the notebooks asked for are executed and trained again from the start, with "accept"
+    checkpoints of other code or settings are taken too, and their records say so.
+
+    Raises ValueError for an unknown preset or step, for two notebooks of one step or label, and for
+    stories that cannot be used; BookError where a cell fails; the failed notebook is kept, with its
+    output.
+    """
+    names = notebooks()
+    if step is not None and step not in names:
+        raise ValueError(f"There is no step {step!r}; choose one of {', '.join(names)}.")
+    refuse_doubles()
+    stories, titles = resolve_stories(preset_name, stories)
+    out, wanted = out.resolve(), names if step is None else [step]
+    prepare_cpu()
+    with held(out):
+        _mirror(out, names)
+        write_json(out / REPORT, {"preset": preset_name})
+        parameters = {"preset": preset_name, "stories": stories, "out": str(out)}
+        for name in wanted:
+            if resume != "same":
+                Mark(out, name).path.unlink(missing_ok=True)
+            before = [Mark(out, earlier).read() for earlier in names[: names.index(name)]]
+            _update(name, out, parameters, resume, [titles.stories, _inputs(), before])
+
+
+def publish(
+    preset_name: str, stories: str | None, step: str | None = None, resume: str = "same"
+) -> None:
+    """Execute the notebooks as `run` does, then put them, figures and records in the book itself.
+
+    Nothing of the book is touched before all have succeeded. One step by itself, on another preset
+    than the report's, leaves its records only: notebooks and figures are of one preset.
+
+    Raises BookError where the code is not as it was committed: a record names its commit.
+    """
+    if changed := _uncommitted():
+        raise BookError(
+            "What is published is of one commit, and these are not committed: "
+            f"{', '.join(changed)}. Commit them first."
+        )
+    out = BOOK / "_build" / f"publish-{preset_name}"
+    for record in (BOOK / "results" / preset_name).rglob(
+        "*.json"
+    ):  # what a later step compares with
+        target = out / record.relative_to(BOOK)
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(record, target)
+    run(preset_name, stories, out, step, resume)
+    whole = step is None or report_preset() == preset_name
+    for name in notebooks() if step is None else [step]:
+        if whole:
+            shutil.copy(out / "notebooks" / f"{name}.ipynb", BOOK / "notebooks")
+        for file in Mark(out, name).files():
+            published = file.startswith("results/") or (whole and file.startswith("figures/"))
+            if published and not file.endswith(".pt"):  # weights are not
+                target = BOOK / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(out / file, target)
+    if step is None:
+        shutil.copy(out / REPORT, BOOK / REPORT)
+
+
+def report_preset(root: Path | None = None) -> str:
+    """Return the preset that the pages of the book in `root` show. ValueError where none is."""
+    path = (root or BOOK) / REPORT
+    if (report := read_or_none(path)) is None:
+        raise ValueError(f"{path} does not say which preset the report shows; run the book first.")
+    return report["preset"]
+
+
+def _uncommitted():
+    """What git has not, of what a record depends on: files that were changed or are new."""
+    where = [*PACKAGES, "book", "notebooks", "requirements.txt"]
+    command = ["git", "status", "--porcelain", "--", *where]
+    try:
+        said = subprocess.run(command, cwd=BOOK, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return []  # no clone: a record has no commit to name
+    return [line[3:] for line in said.splitlines()]
+
+
+def _mirror(out, names):
+    """Put the book's pages in `out`, and remove what is of pages and notebooks that are gone."""
+    for pattern in PAGES:
+        for old in out.glob(pattern):
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+    for source in (path for pattern in (*PAGES, *TABLES) for path in BOOK.glob(pattern)):
+        target = out / source.relative_to(BOOK)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        else:
+            shutil.copy(source, target)
+    for mark in Mark.all(out):
+        if mark.name not in names:
+            mark.remove_files()
+            mark.path.unlink()
+    for notebook in (out / "notebooks").glob("*.ipynb"):
+        if notebook.stem not in names:
+            notebook.unlink()
+
+
+def _update(name, out, parameters, resume, given):
+    """Execute a notebook, or find it unchanged; leave its source as it is now with the outputs."""
+    target, mark = out / "notebooks" / f"{name}.ipynb", Mark(out, name)
+    target.parent.mkdir(parents=True, exist_ok=True)  # papermill writes into it
+    print(f"{name:<16}", end=" ", flush=True)
+    start = time.perf_counter()
+    source = BOOK / "notebooks" / target.name
+    notebook = nbformat.read(source, as_version=4)
+    fingerprint = digest([[c.source for c in code_cells(notebook)], parameters, given])
+    if mark.holds(fingerprint, target):
+        take_outputs(notebook, nbformat.read(target, as_version=4))
+        write_text(target, nbformat.writes(notebook) + "\n")
+        print("unchanged", flush=True)
+        return
+    stale = mark.path.with_suffix(".stale")  # until it is known what it no longer leaves
+    if mark.path.exists():
+        os.replace(mark.path, stale)
+    there = written(out)
+    take_outputs(notebook, _execute(name, source, target, parameters | {"resume": resume}))
+    write_text(target, nbformat.writes(notebook) + "\n")
+    left = [path for path, when in written(out).items() if there.get(path) != when]
+    files = {path.relative_to(out).as_posix(): digest_of(path) for path in left}
+    _refuse_anothers(out, name, files)
+    if stale.exists():
+        os.replace(stale, mark.path)
+        mark.remove_files(but=files)
+    saved = {"fingerprint": fingerprint, "outputs": outputs_of(notebook), "files": files}
+    write_json(mark.path, saved)
+    print(f"{time.perf_counter() - start:7.1f} s", flush=True)
+
+
+def _execute(name, source, target, parameters):
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what goes wrong is said below
+    try:
+        return papermill.execute_notebook(
+            str(source),
+            str(target),
+            parameters,
+            cwd=str(BOOK),
+            kernel_name="python3",  # this Python's, whatever the notebook was saved under
+            language="python",
+            progress_bar=False,
+            extra_arguments=["--log-level=ERROR"],  # a kernel warns that its TCP is in plain text
+            coalesce_streams=True,  # a progress bar is one line, as on a terminal
+        )
+    except PapermillExecutionError as error:
+        print("failed", flush=True)
+        raise BookError(
+            f"Cell {error.exec_count} of {name} failed: {error.ename}: {error.evalue}\n"
+            f"The notebook with its output is {os.path.relpath(target)}."
+        ) from error
+    except DeadKernelError as error:
+        print("failed", flush=True)
+        raise BookError(
+            f"The process that ran {name} was killed, most likely for want of memory. Take a "
+            "smaller preset, or free some memory: the same command continues where it stopped."
+        ) from error
+
+
+def _refuse_anothers(out, name, files):
+    """Raise BookError where the notebook `name` wrote a file that another notebook leaves."""
+    for mark in Mark.all(out):
+        taken = sorted(mark.files().keys() & files.keys())
+        if taken and mark.name != name:
+            mark.path.unlink()  # what it left is no longer there
+            print("failed", flush=True)
+            raise BookError(
+                f"{name} wrote {taken[0]}, which is what {mark.name} leaves: give what {name} "
+                "writes names of its own, and run again."
+            )
+
+
+def _inputs():
+    """Return the digests of what every notebook may depend on beside the other notebooks."""
+    code = [path for package in PACKAGES for path in (BOOK / package).glob("*.py")]
+    tables = [path for pattern in TABLES for path in BOOK.glob(pattern)]
+    return sorted(
+        [[p.relative_to(BOOK).as_posix(), code_of(p.read_text("utf-8"))] for p in code]
+        + [[p.relative_to(BOOK).as_posix(), digest_of(p)] for p in tables]
+    )

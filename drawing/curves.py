@@ -1,0 +1,145 @@
+"""Figures with an axis to follow: losses over epochs, over the words of a title, over batches.
+
+- Losses in nats per character; per-token losses never share their axis.
+"""
+
+import numpy as np
+import pandas as pd
+
+from .style import FAINT, GREY, LOSS, Drawing, caption, color, draw
+
+
+def loss_curves(out, label: str, records: list[dict]) -> Drawing:
+    """Draw the validation loss of each record against the epoch, a line each, named at its end.
+
+    Dashed, the loss of a unigram over the first record's tokens; dotted, where there is only one
+    record, its loss as the challenge prints it.
+    """
+    unigram = records[0]["losses"]["unigram"]
+    rows = [
+        {"step": r["step"], "title": r["title"], **point} for r in records for point in r["curve"]
+    ]
+    last = records[-1]
+
+    def plot(axes):
+        ends = []
+        for record in records:
+            epochs = [p["epoch"] for p in record["curve"]]
+            losses = [p["full_coverage"] for p in record["curve"]]
+            own = color(record["step"])
+            axes.plot(epochs, losses, color=own)
+            ends.append((losses[-1], f"{record['title']}\n{losses[-1]:.3f}", own))
+        if len(records) == 1:
+            curve = [
+                (p["epoch"], p["official"]) for p in last["curve"] if p["official"] is not None
+            ]
+            if curve:
+                axes.plot(*zip(*curve, strict=True), ":", color=color(last["step"]))
+                ends.append((curve[-1][1], f"as the challenge\nprints it {curve[-1][1]:.3f}", GREY))
+        axes.axhline(unigram, color=GREY, linestyle="--", linewidth=1)
+        ends.append((unigram, f"unigram\n{unigram:.3f}", GREY))
+        _label_ends(axes, ends)
+        axes.set(xlabel="epoch", ylabel=LOSS, xlim=(0, None), title=caption(last))
+        axes.grid(axis="y")
+
+    finals = ", ".join(f"{r['title']} {r['curve'][-1]['full_coverage']:.3f}" for r in records)
+    alt = f"Validation loss against epoch, in nats per character; at the end: {finals}."
+    data = pd.DataFrame(rows).assign(unigram=unigram)
+    return draw(out, label, data, alt, plot)
+
+
+def loss_by_word(out, label: str, losses: dict, records: list[dict], most: int = 14) -> Drawing:
+    """Draw the mean loss of a word by its place in the title, a line a step.
+
+    `losses` holds, for each record's step, what `lib.predictions.word_losses` gives. The point set
+    apart on the right is the end of the title.
+    """
+    rows = []
+    for record in records:
+        titles = [t for t in losses[record["step"]] if t is not None]
+        for place in range(most):
+            words = [t[place] for t in titles if place < len(t) - 1]
+            if words:
+                rows.append((record["step"], str(place + 1), np.mean(words), len(words)))
+        rows.append((record["step"], "end", np.mean([t[-1] for t in titles]), len(titles)))
+    data = pd.DataFrame(rows, columns=["step", "word", "nats", "titles"])
+
+    def plot(axes):
+        ends = []
+        for record in records:
+            own, lines = color(record["step"]), data[data["step"] == record["step"]]
+            nats = lines["nats"].to_numpy()
+            axes.plot(np.arange(1, len(nats)), nats[:-1], color=own)
+            axes.plot([most + 1.5], nats[-1:], "o", color=own)
+            ends.append((nats[-2], record["title"], own))
+        axes.set_xticks([1, 5, 10, most + 1.5], ["1", "5", "10", "end"])
+        axes.set(xlabel="word of the title", ylabel="mean loss (nats per word)", ylim=(0, None),
+                 title=caption(records[-1]))  # fmt: skip
+        _label_ends(axes, ends)
+        axes.grid(axis="y")
+
+    alt = "Mean loss of a word by its place in the title, in nats. " + "; ".join(
+        f"{r['title']}: first word {d['nats'].iloc[0]:.1f}, end {d['nats'].iloc[-1]:.1f}"
+        for r in records
+        for d in [data[data["step"] == r["step"]]]
+    )
+    return draw(out, label, data, alt, plot)
+
+
+def loss_by_batch(out, label: str, record: dict, sweep: list[dict]) -> Drawing:
+    """Draw what one trained model scores as the batch of its evaluation grows.
+
+    `sweep` are `{batch, official, coverage, full_coverage}`, from the smallest batch on.
+    """
+    data = pd.DataFrame(sweep)
+    data["official / coverage"] = data["official"] / data["coverage"]
+    own, low = color(record["step"]), data.loc[data["official"].idxmin()]
+    full = data["full_coverage"].iloc[0]
+
+    def plot(axes):
+        axes.plot(data["batch"], data["full_coverage"], color=own)
+        axes.plot(data["batch"], data["official / coverage"], color=GREY, linewidth=1)
+        axes.plot(data["batch"], data["official"], ":", color=own)
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(lambda batch, _: f"{batch:g}")
+        axes.margins(y=0.3)
+        batch, offset = record["config"]["batch_size"], {"textcoords": "offset points"}
+        axes.axvline(batch, color=FAINT, linewidth=1)
+        axes.annotate("the preset's own", (batch, 0), (-4, 4), ha="right", fontsize=10,
+                      xycoords=("data", "axes fraction"), **offset)  # fmt: skip
+        axes.annotate(f"as printed {low['official']:.3f}", (low["batch"], low["official"]), (0, -6),
+                      ha="center", va="top", color=own, fontsize=10, **offset)  # fmt: skip
+        axes.annotate("as printed ÷ coverage (thin)", (0, 1), (6, -20), va="top", fontsize=10,
+                      xycoords="axes fraction", **offset)  # fmt: skip
+        axes.annotate(f"every token scored {full:.3f}", (0, 1), (6, -4), va="top", color=own,
+                      fontsize=10, xycoords="axes fraction", **offset)  # fmt: skip
+        axes.set(xlabel=f"batch of the evaluation (windows of {record['config']['block_size']} "
+                 "tokens)", ylabel=LOSS, title=caption(record))  # fmt: skip
+        axes.grid(axis="y")
+
+    alt = (
+        f"The loss of one model against the batch it is evaluated with, nats per character: as "
+        f"the challenge prints it, down to {low['official']:.3f} at batch {low['batch']:.0f}; "
+        f"with every token scored, {full:.3f} at every batch."
+    )
+    return draw(out, label, data, alt, plot)
+
+
+def _label_ends(axes, ends):
+    """Write each (height, text, colour) right of the axes, moved apart where they would touch."""
+    low, high = axes.get_ylim()
+    line = (high - low) / 14  # one line of text
+    bottom = -np.inf
+    for height, text, own in sorted(ends):
+        lines = text.count("\n") + 1
+        place = max(height, bottom + line * lines / 2)
+        bottom = place + line * (lines / 2 + 0.2)
+        axes.annotate(
+            text,
+            (1.02, place),
+            xycoords=("axes fraction", "data"),
+            color=own,
+            va="center",
+            annotation_clip=False,
+            fontsize=10,
+        )

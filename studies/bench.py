@@ -1,0 +1,103 @@
+"""How fast the book's loop trains the baseline, beside a plain one that shares no code with it.
+
+- Both in one process, in turn, on the same titles, tokens and device, one epoch of some 15 steps a
+  round; evaluation is not timed.
+- At equal precision (fp32) and at each one's own, which on a GPU is bf16 for the book's loop. On a
+  CPU the two are the same and measured once.
+"""
+
+import statistics
+import time
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+
+import torch
+
+from lib.config import PRESETS, load_preset
+from lib.device import best_device, use_bf16
+from lib.files import NUMBERS, check, exactly, results, write_json
+from lib.tokenizer import train_tokenizer
+from lib.train import train
+
+STEPS = 15  # of a round, about
+SCHEMA = exactly(
+    preset={"enum": list(PRESETS)},
+    stories={"type": "object"},
+    created={"type": "string"},
+    environment={"type": "object"},
+    rows={
+        "type": "array",
+        "items": exactly(
+            precision={"enum": ["fp32", "own"]},
+            book=NUMBERS,  # tokens per second, one a round
+            reference=NUMBERS,
+            ratio={"type": "number"},  # of the medians
+        ),
+        "minItems": 1,
+    },
+)
+
+
+def bench(preset: str, titles, out, plain, rounds: int = 7, count: int | None = None) -> dict:
+    """Measure tokens per second of both loops, a number a round, at each precision.
+
+    `plain` is the module of the plain loop (`tests.reference`); `count` are the training titles of
+    a round, by default as many as give about STEPS steps. Prints a line for each precision; writes
+    and returns the record, `out/results/<preset>/bench.json`.
+    """
+    device = best_device()
+    config = load_preset(preset, epochs=1, evals_per_epoch=1)
+    tokenizer = train_tokenizer(config, titles)
+    stream = torch.from_numpy(tokenizer.stream(titles.train)).to(device)
+    span = config.block_size * config.batch_size
+    count = count or min(len(titles.train), len(titles.train) * STEPS * span // len(stream) + 1)
+    few = replace(titles, train=titles.train[:count], val=titles.val[:100])
+    stream = torch.from_numpy(tokenizer.stream(few.train)).to(device)
+    names = [field.name for field in fields(plain.Settings)]
+    settings = plain.Settings(**{name: getattr(config, name) for name in names})
+
+    def book(precision):
+        changed = config.change(precision=precision)
+        run = train(changed, few, tokenizer=tokenizer, quiet=True)
+        return run.speed["tokens_per_second"], run.environment
+
+    def other():
+        torch.manual_seed(config.seed)
+        model = plain.Baseline(settings).to(device)
+        nothing = stream[:0]  # to evaluate: only training is timed
+        _wait(device)
+        start = time.perf_counter()
+        losses, _ = plain.train(model, stream, nothing, [""], settings)
+        _wait(device)
+        return len(losses) * span / (time.perf_counter() - start)
+
+    precisions = ["fp32", "own"] if use_bf16("auto", device) else ["fp32"]
+    rows = [{"precision": name, "book": [], "reference": []} for name in precisions]
+    for counted in [False] + [True] * rounds:  # the first is to warm up
+        for row in rows:
+            speed, environment = book("auto" if row["precision"] == "own" else "fp32")
+            speeds = {"book": speed, "reference": other()}
+            for name in speeds if counted else ():
+                row[name].append(speeds[name])
+    for row in rows:
+        row["ratio"] = statistics.median(row["book"]) / statistics.median(row["reference"])
+    record = {
+        "preset": preset,
+        "stories": titles.stories,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "environment": environment,
+        "rows": rows,
+    }
+    check(record, SCHEMA, f"results/{preset}/bench.json")
+    write_json(results(out, preset, "bench"), record)
+    print(f"tokens per second, median of {rounds}; {record['environment']['device']}")
+    for row in rows:
+        ours, theirs = (statistics.median(row[name]) for name in ("book", "reference"))
+        print(f"{row['precision']:<5} book {ours:>10,.0f}  plain {theirs:>10,.0f}  "
+              f"ratio {row['ratio']:.2f}")  # fmt: skip
+    return record
+
+
+def _wait(device):
+    if device.type == "cuda":
+        torch.cuda.synchronize()

@@ -1,0 +1,216 @@
+"""A step under several seeds: how far its loss is from where another seed would have put it.
+
+- The seeds are 1337, 1338, …: a model's first weights and its dropout vary. The titles, their split
+  and the tokenizer do not.
+- Nor does the order of the data, where a step takes its batches in the order of the stream, as the
+  baseline does.
+- The public recipe is one more step. Published like one, it is `train_recipe`.
+- No run of these is scored on the test titles, but for a published one, which was before.
+- The records lie in `results/<preset>/seeds/`.
+"""
+
+import statistics
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+from lib.config import PRESETS, Config, load_step, title_of
+from lib.data import Titles
+from lib.files import check, exactly, read_json, results, write_json
+from lib.identity import modules
+from lib.record import compare_alike, make_record, read_record, save
+from lib.steps import PUBLIC_BEST, STEPS
+from lib.train import train
+
+from .statistics import difference, standard_error
+
+FIRST = 1337
+DIFFERENCES = "differences"  # the record that compares each step with the step before it
+
+_LIST = {"type": "array", "items": {"type": "number"}, "minItems": 2}
+SCHEMA = exactly(
+    ("code",),  # which records of before do not have
+    step={"type": "string"},
+    title={"type": "string"},
+    preset={"enum": list(PRESETS)},
+    stories={"type": "object"},
+    titles={"type": "object"},
+    created={"type": "string"},
+    code={"type": "object"},
+    seeds={**_LIST, "items": {"type": "integer"}, "uniqueItems": True},
+    full_coverage=_LIST,  # nats per character, as all that follows from it
+    official={**_LIST, "items": {"type": ["number", "null"]}},
+    coverage={"type": "number"},
+    bits_per_byte=_LIST,
+    test={"type": "null"},
+    mean={"type": "number"},
+    sd={"type": "number", "minimum": 0},
+    standard_error={"type": "number", "minimum": 0},
+    environment={"type": "object"},
+)
+_DIFFERENCE = exactly(
+    before={"type": "string"},
+    difference={"type": "number"},
+    standard_error={"type": "number", "minimum": 0},
+    real={"type": "boolean"},
+    verdict={"enum": ["real", "within two standard errors"]},
+)
+DIFFERENCES_SCHEMA = {"type": "object", "additionalProperties": _DIFFERENCE}
+
+
+def train_seeds(
+    step: str, preset: str, titles: Titles, out: Path, count: int = 5, resume: str = "same"
+) -> dict:
+    """Train `step` under `count` seeds, a line for each; write and return its record of them.
+
+    Writes the record of `step` (see above), and `differences.json` beside it anew. A seed that was
+    trained before is taken from its checkpoint under `out/_build/seeds-<preset>/`, one that was
+    stopped continues, and where the step's published run is of these titles and this code, it is
+    the first seed; with `resume` "fresh" all are trained. The losses are on the validation titles.
+
+    Raises ValueError for fewer than two seeds, for a step or preset that is not there, and for
+    checkpoints of another run.
+    """
+    if count < 2:
+        raise ValueError(f"{count} seeds have no spread; ask for at least 2.")
+    config = load_step(step, preset)
+    folder = Path(out) / "_build" / f"seeds-{preset}"
+    runs = [] if resume == "fresh" else _published(out, step, config, titles)
+    seeds = range(FIRST + len(runs), FIRST + count)
+    runs += run_seeds(step, config, titles, folder, seeds, resume)
+    record = check_seeds(summary(step, title_of(step), runs))
+    write_json(results(out, preset, f"seeds/{step}"), record)
+    _write_differences(out, preset)
+    return record
+
+
+def run_seeds(
+    name: str, config: Config, titles: Titles, folder: Path, seeds, resume: str = "same"
+) -> list[dict]:
+    """Train `config` under each of `seeds`, a line for each; return the run record of each.
+
+    The checkpoints are left in `folder`, in `<name>-<seed>`.
+    """
+    runs = []
+    for seed in seeds:
+        print(f"{name:<16} seed {seed}", end=" ", flush=True)
+        place = folder / f"{name}-{seed}"
+        run = train(config.change(seed=seed), titles, folder=place, resume=resume, quiet=True)
+        runs.append(make_record(run, f"seeds/{name}-{seed}", str(seed)))
+        loss = f"{run.curve[-1]['full_coverage']:.4f} nats per character"
+        print(f"{loss}, {run.speed['seconds']:,.0f} s{_resumed(run)}", flush=True)
+    return runs
+
+
+def train_recipe(preset: str, titles: Titles, out: str | Path, resume: str = "same") -> dict:
+    """Train the best public recipe once, at the steps' own seed, and return its record.
+
+    Writes `out/results/<preset>/public_best.json`, the weights beside it. As a published step's,
+    its losses are on the validation titles and, once, on the test titles. A run that was stopped
+    continues from its checkpoint under `out/_build/recipe-<preset>/`.
+
+    Raises ValueError for a preset that is not there, and for the checkpoint of another run.
+    """
+    folder = Path(out) / "_build" / f"recipe-{preset}"
+    run = train(load_step(PUBLIC_BEST, preset), titles, folder=folder, resume=resume)
+    return save(run, out, PUBLIC_BEST)
+
+
+def summary(step: str, title: str, runs: list[dict]) -> dict:
+    """Return the record of several seeds of a step from `runs`, the run record of each.
+
+    `mean`, `sd` (of the sample: n - 1) and `standard_error` (of the mean: sd / √n) are of
+    `full_coverage`, in nats per character.
+    """
+    losses = {
+        name: [run["losses"][name] for run in runs]
+        for name in ("full_coverage", "official", "bits_per_byte")
+    }
+    return {
+        "step": step,
+        "title": title,
+        **{key: runs[0][key] for key in ("preset", "stories", "titles", "environment")},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "code": runs[-1]["identity"]["code"],
+        "seeds": [run["config"]["seed"] for run in runs],
+        **losses,
+        "coverage": runs[0]["losses"]["coverage"],
+        "test": None,
+        "mean": statistics.mean(losses["full_coverage"]),
+        "sd": statistics.stdev(losses["full_coverage"]),
+        "standard_error": standard_error(losses["full_coverage"]),
+    }
+
+
+def read_seeds(out: str | Path, step: str, preset: str) -> dict:
+    """Return the record of several seeds of `step` on `preset` under `out`.
+
+    Raises FileNotFoundError where there is none, ValueError where it is damaged.
+    """
+    return check_seeds(_read(out, step, preset))
+
+
+def read_differences(out: str | Path, preset: str) -> dict:
+    """Return what `differences.json` says of each step on `preset`, and of which `before` it.
+
+    Raises FileNotFoundError where there is none, ValueError where it is damaged.
+    """
+    record = _read(out, DIFFERENCES, preset)
+    return check(record, DIFFERENCES_SCHEMA, f"results/{preset}/seeds/{DIFFERENCES}.json")
+
+
+def check_seeds(record: dict) -> dict:
+    """Return `record` if it is as SCHEMA has it. Raises ValueError naming what is not."""
+    name = f"results/{record.get('preset')}/seeds/{record.get('step')}.json"
+    check(record, SCHEMA, name)
+    for loss in ("full_coverage", "official", "bits_per_byte"):
+        if len(record[loss]) != len(record["seeds"]):
+            raise ValueError(
+                f"The record {name} is damaged: {loss} has {len(record[loss])} losses for "
+                f"{len(record['seeds'])} seeds."
+            )
+    return record
+
+
+def _resumed(run):
+    if not run.resumed:
+        return "."
+    return ". Trained before." if run.resumed == run.steps else f". Went on after {run.resumed:,}."
+
+
+def _published(out, step, config, titles):
+    """Return the published run of `step` in a list: of none where it is of something else."""
+    try:
+        record = read_record(out, config.preset, step)
+    except FileNotFoundError:
+        return []
+    ours = record["config"] == config.as_dict() and record["stories"] == titles.stories
+    if not ours or record.get("identity", {}).get("code") != modules():
+        return []
+    loss = f"{record['losses']['full_coverage']:.4f} nats per character"
+    print(f"{step:<16} seed {config.seed} {loss}. Published before.", flush=True)
+    return [record]
+
+
+def _write_differences(out, preset):
+    """Compare each step with the step before it, and the best public recipe with the last step.
+
+    Only where both have seeds on the same titles.
+    """
+    order = (*STEPS, PUBLIC_BEST)
+    there = [step for step in order if results(out, preset, f"seeds/{step}").exists()]
+    records = {step: read_seeds(out, step, preset) for step in there}
+    differences = {}
+    for before, step in pairwise(order):
+        pair = [records.get(before), records.get(step)]
+        if None in pair or not compare_alike(pair):
+            continue
+        found = difference(*(record["full_coverage"] for record in pair))
+        verdict = "real" if found["real"] else "within two standard errors"
+        differences[step] = {"before": before, **found, "verdict": verdict}
+    check(differences, DIFFERENCES_SCHEMA, DIFFERENCES)
+    write_json(results(out, preset, f"seeds/{DIFFERENCES}"), differences)
+
+
+def _read(out, name, preset):
+    return read_json(out, preset, f"seeds/{name}", "run `python -m book seeds`")

@@ -1,0 +1,444 @@
+"""The command line and the book run: what it leaves, and what it says when something is wrong."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+
+from book import run as book
+from book.__main__ import main
+
+from ..conftest import ROOT
+
+
+def lib(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "book", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_a_run_says_a_line_for_each_notebook_in_order(smoke_book):
+    _, printed = smoke_book
+    lines = [line.split() for line in printed.strip().splitlines()]
+    assert [line[0] for line in lines] == book.notebooks()
+    assert all(float(line[1]) > 0 and line[2] == "s" for line in lines)
+
+
+def test_a_run_leaves_a_whole_book(smoke_book):
+    out, _ = smoke_book
+    for name in book.notebooks():
+        notebook = nbformat.read(out / "notebooks" / f"{name}.ipynb", as_version=4)
+        text = nbformat.writes(notebook)
+        assert "injected-parameters" not in text and '"papermill"' not in text
+        assert str(out) not in text and "\\r" not in text
+        code = [c for c in notebook.cells if c.cell_type == "code"]
+        assert all(c.execution_count for c in code)
+    for page in ("index.md", "reproduce.md", "myst.yml", "plugins", "theme"):
+        assert (out / page).exists()
+    labels = {path.stem for path in (out / "figures").glob("*.svg")}
+    assert labels >= {"loss_first_run", "loss_step_one", "loss_step_two", "loss_by_step"}
+    for label in labels:
+        assert (out / "figures" / f"{label}.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--preset", "huge"], "There is no preset 'huge'; choose one of smoke"),
+        (["run", "--preset", "smoke", "--step", "09_magic"], "There is no step '09_magic'"),
+        (["run", "--preset", "small", "--stories", "nowhere.csv"], "nowhere.csv"),
+        (["run", "--preset", "small", "--stories", "synthetic"], "smoke"),
+        (["seeds", "--preset", "tiny", "--stories", "nowhere.csv"], "nowhere.csv"),
+        (["seeds", "--preset", "smoke", "--seeds", "1"], "at least 2"),
+        (["peer", "--preset", "tiny", "--stories", "nowhere.csv"], "nowhere.csv"),
+        (["ladder", "--preset", "smoke", "--levers", "magic"], "There is no lever 'magic'"),
+        (["github", "not a slug"], "owner/name"),
+    ],
+)
+def test_bad_input_gets_a_plain_error(arguments, said, capsys):
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and said in error and "Traceback" not in error
+
+
+def test_the_command_line_has_help():
+    run = lib("--help")
+    assert run.returncode == 0
+    for command in (
+        "book",
+        "run",
+        "publish",
+        "seeds",
+        "peer",
+        "ladder",
+        "search",
+        "site",
+        "serve",
+        "github",
+    ):
+        assert command in run.stdout
+
+
+def test_stories_come_from_the_option_then_the_variable_then_the_preset(tmp_path, monkeypatch):
+    monkeypatch.setattr(book, "load_titles", lambda config, stories: (config.preset, stories))
+
+    def resolved(*arguments):
+        stories, read = book.resolve_stories(*arguments)
+        assert read == (arguments[0], stories)
+        return stories
+
+    monkeypatch.setenv("HN_STORIES", str(tmp_path / "mine.csv"))
+    assert resolved("small", None) == str(tmp_path / "mine.csv")
+    assert resolved("small", str(tmp_path / "yours.csv")) == str(tmp_path / "yours.csv")
+    assert resolved("small", "hub") == "hub"
+    assert resolved("smoke", None) == "synthetic"
+    monkeypatch.delenv("HN_STORIES")
+    assert resolved("full", None) == "hub"
+
+
+PROGRESS = """
+import time
+for i in range(3):
+    print(f"\\r{i}", end="", flush=True)
+    time.sleep(0.3)
+print()
+"""
+
+
+@pytest.fixture
+def tiny_book(tmp_path, monkeypatch):
+    """A book of two notebooks, the second of which fails in its third cell."""
+    good = [cell(PROGRESS)]
+    bad = [cell("print('before')"), cell("1 / 0"), cell("print('after')")]
+    return make_book(tmp_path / "root", monkeypatch, {"01_good": good, "02_bad": bad})
+
+
+cell, prose = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
+
+
+def make_book(root, monkeypatch, notebooks):
+    """A book in `root` of these notebooks, each of which begins with a parameters cell."""
+    (root / "notebooks").mkdir(parents=True)
+    files = "".join(f"        - file: notebooks/{name}.ipynb\n" for name in notebooks)
+    (root / "myst.yml").write_text(
+        f"project:\n  toc:\n    - title: Steps\n      children:\n{files}"
+    )
+    for name, cells in notebooks.items():
+        parameters = cell(
+            'preset = "full"\nstories = "hub"\nout = ""', metadata={"tags": ["parameters"]}
+        )
+        notebook = nbformat.v4.new_notebook(cells=[parameters, *cells])
+        notebook.metadata["kernelspec"] = {
+            "name": "python3",
+            "display_name": "Python 3",
+            "language": "python",
+        }
+        nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
+    monkeypatch.setattr(book, "ROOT", root)
+    monkeypatch.setattr(book.notebooks, "__defaults__", (root,))
+    return root
+
+
+def test_a_failed_notebook_is_kept_and_named_with_its_cell(tiny_book, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(
+        book.BookError, match="of 02_bad failed: ZeroDivisionError: division by zero"
+    ):
+        book.run("smoke", None, out)
+    kept = nbformat.read(out / "notebooks" / "02_bad.ipynb", as_version=4)
+    text = nbformat.writes(kept)
+    assert "before" in text and "ZeroDivisionError" in text
+    done = nbformat.read(out / "notebooks" / "01_good.ipynb", as_version=4)
+    assert [output.text for output in done.cells[-1].outputs] == ["2\n"]
+
+
+def test_a_publication_that_fails_leaves_the_book_as_it_was(tiny_book):
+    before = {p: p.read_bytes() for p in tiny_book.glob("notebooks/*")}
+    with pytest.raises(book.BookError):
+        book.publish("smoke", None)
+    assert {p: p.read_bytes() for p in tiny_book.glob("notebooks/*")} == before
+
+
+def test_a_killed_kernel_gets_a_plain_error(tmp_path, monkeypatch, caplog):
+    cells = [cell("import os\nos.kill(os.getpid(), 9)")]
+    make_book(tmp_path / "root", monkeypatch, {"01_killed": cells})
+    with pytest.raises(book.BookError, match=r"01_killed was killed.* the same command continues"):
+        book.run("smoke", None, tmp_path / "out")
+    assert not [record for record in caplog.records if record.name == "papermill"]
+
+
+FIRST = """import json, time
+from pathlib import Path
+record = Path(out, "results", "01_first.json")
+record.parent.mkdir(parents=True, exist_ok=True)
+record.write_text(json.dumps({"preset": preset, "at": time.time_ns()}))
+run = Path(out, "runs", "first.txt")
+run.parent.mkdir(parents=True, exist_ok=True)
+run.write_text("trained")
+print("first")"""
+SECOND = """import json
+from pathlib import Path
+at = json.loads(Path(out, "results", "01_first.json").read_text())["at"]
+figure = Path(out, "figures", "second.svg")
+figure.parent.mkdir(parents=True, exist_ok=True)
+figure.write_text(f"<svg>{at}</svg>")
+print("second")"""
+
+
+@pytest.fixture
+def steps(tmp_path, monkeypatch):
+    """A book of two notebooks, the second of which reads the record of the first.
+
+    Papermill is replaced by one that runs the cells in this process: returns a function that runs
+    the book and says which notebooks were executed.
+    """
+    cells = {"01_first": [prose("# First"), cell(FIRST)], "02_second": [cell(SECOND)]}
+    root = make_book(tmp_path / "root", monkeypatch, cells)
+    (root / "peers.csv").write_text("key,source\n")
+    lib = tmp_path / "lib"
+    shutil.copytree(book.LIB, lib, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(book, "LIB", lib)
+    executed = []
+
+    def execute_notebook(source, target, parameters, **options):
+        notebook, names = nbformat.read(source, as_version=4), {}
+        nbformat.write(notebook, target)
+        executed.append(notebook)
+        injected = cell(repr(parameters), metadata={"tags": ["injected-parameters"]})
+        notebook.cells.insert(1, injected)
+        for c in notebook.cells:
+            if c.cell_type == "code":
+                with contextlib.redirect_stdout(io.StringIO()) as said:
+                    exec(c.source, names)
+                names |= parameters
+                c.outputs = [nbformat.v4.new_output("stream", name="stdout", text=said.getvalue())]
+                c.metadata.papermill = {"status": "completed"}
+        nbformat.write(notebook, target)
+        return notebook
+
+    monkeypatch.setattr(book.papermill, "execute_notebook", execute_notebook)
+
+    def run(preset="smoke", out=tmp_path / "out", **options):
+        executed.clear()
+        book.run(preset, None, out, **options)
+        return ["02_second" if "second" in nbformat.writes(n) else "01_first" for n in executed]
+
+    run.root, run.lib, run.out = root, lib, tmp_path / "out"
+    return run
+
+
+BOTH = ["01_first", "02_second"]
+
+
+def edit(path, old, new):
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def output(steps, name):
+    return nbformat.read(steps.out / "notebooks" / f"{name}.ipynb", as_version=4)
+
+
+def test_what_is_unchanged_is_not_executed_again(steps, capsys):
+    assert steps() == BOTH
+    first = capsys.readouterr().out
+    assert re.fullmatch(r"01_first +[\d.]+ s\n02_second +[\d.]+ s\n", first)
+    before = {path: path.read_bytes() for path in steps.out.rglob("*") if path.is_file()}
+    assert steps() == []
+    assert re.fullmatch(r"01_first +unchanged\n02_second +unchanged\n", capsys.readouterr().out)
+    assert before == {path: path.read_bytes() for path in steps.out.rglob("*") if path.is_file()}
+    assert "injected" not in nbformat.writes(output(steps, "01_first"))
+    assert "papermill" not in nbformat.writes(output(steps, "01_first"))
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "executed"),
+    [
+        ("root/notebooks/01_first.ipynb", "trained", "trained well", BOTH),
+        ("root/notebooks/02_second.ipynb", "</svg>", "!</svg>", BOTH[1:]),
+        ("root/peers.csv", "key", "name", BOTH),
+        ("lib/model.py", "GELU", "ReLU", BOTH),
+        ("out/results/01_first.json", "smoke", "small", BOTH),
+        ("out/figures/second.svg", "</svg>", "</svg", BOTH[1:]),
+        ("out/notebooks/02_second.ipynb", "stdout", "stderr", BOTH[1:]),
+        ("out/.finished/02_second.json", "{", "", BOTH[1:]),
+    ],
+)
+def test_what_changed_is_executed_again_and_what_follows_it(
+    steps, tmp_path, path, old, new, executed
+):
+    steps()
+    edit(tmp_path / path, old, new)
+    assert steps() == executed
+    assert steps() == []
+
+
+@pytest.mark.parametrize(
+    ("lost", "executed"),
+    [
+        ("results/01_first.json", BOTH),
+        ("figures/second.svg", BOTH[1:]),
+        ("notebooks/02_second.ipynb", BOTH[1:]),
+    ],
+)
+def test_what_is_lost_is_made_again(steps, lost, executed):
+    steps()
+    (steps.out / lost).unlink()
+    assert steps() == executed
+    assert (steps.out / lost).exists()
+
+
+def test_other_parameters_and_other_stories_are_executed_again(steps, monkeypatch, tmp_path):
+    steps()
+    assert steps(out=tmp_path / "another") == BOTH
+    load = book.load_titles
+
+    def load_others(config, stories):
+        titles = load(config, stories)
+        titles.stories["sha256"] = "0" * 64
+        return titles
+
+    with monkeypatch.context() as patch:
+        patch.setattr(book, "load_titles", load_others)
+        assert steps() == BOTH
+        assert steps() == []
+    assert steps() == BOTH
+    smoke = book.load_preset("smoke")
+    monkeypatch.setattr(book, "load_titles", lambda config, stories: load(smoke, "synthetic"))
+    assert steps("small") == BOTH
+
+
+def test_new_prose_lands_without_an_execution(steps):
+    steps()
+    edit(steps.root / "notebooks" / "01_first.ipynb", "# First", "# First of all")
+    assert steps() == []
+    heading, code = output(steps, "01_first").cells[1:]
+    assert heading.source == "# First of all"
+    assert code.outputs[0].text == "first\n" and code.execution_count == 2
+
+
+def test_a_step_executed_alone_does_not_hide_what_it_read(steps):
+    steps()
+    edit(steps.root / "notebooks" / "01_first.ipynb", "trained", "trained well")
+    assert steps(step="02_second") == []  # the first has not run again yet
+    assert steps() == BOTH
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, book.BookError])
+def test_a_run_that_failed_is_not_finished(steps, error, monkeypatch):
+    steps()
+    second = steps.root / "notebooks" / "02_second.ipynb"
+    good = second.read_text()
+    edit(second, "import json", "raise StopHere")
+    monkeypatch.setattr("builtins.StopHere", error, raising=False)
+    with pytest.raises(error):
+        steps()
+    assert not (steps.out / ".finished" / "02_second.json").exists()
+    second.write_text(good)
+    assert steps() == BOTH[1:]
+
+
+def test_fresh_starts_over(steps):
+    steps()
+    stale = steps.out / "runs" / "01_first" / "step-00000001.pt"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("a checkpoint")
+    assert steps() == [] and stale.exists()
+    assert steps(fresh=True) == BOTH and not stale.exists()
+    assert (steps.out / "runs" / "first.txt").exists()
+
+
+def test_a_publication_copies_what_its_notebooks_left_and_nothing_else(steps):
+    seeds = steps.root / "results" / "seeds" / "01_first.json"
+    seeds.parent.mkdir(parents=True)
+    seeds.write_text("{}")
+    book.publish("smoke", None)
+    out = steps.root / "_build" / "publish-smoke"
+    assert (out / "results" / "seeds" / "01_first.json").exists()  # for pages that read it
+    (out / "results" / "seeds" / "01_first.json").write_text("old")
+    (out / "results" / "stale.json").write_text("{}")
+    seeds.write_text('{"new": 1}')
+    book.publish("smoke", None)
+    assert seeds.read_text() == '{"new": 1}'
+    assert not (steps.root / "results" / "stale.json").exists()
+    record = json.loads((steps.root / "results" / "01_first.json").read_text())
+    figure = (steps.root / "figures" / "second.svg").read_text()
+    assert figure == f"<svg>{record['at']}</svg>"
+    published = nbformat.read(steps.root / "notebooks" / "01_first.ipynb", as_version=4)
+    assert published.cells[-1].outputs[0].text == "first\n"
+
+
+@pytest.mark.parametrize("through", ["a command", "book.run"])
+def test_on_a_cpu_runs_keep_their_memory_and_soon_sleep(steps, monkeypatch, through):
+    def start():
+        if through == "book.run":
+            return steps()
+        assert main(["seeds", "--preset", "none"]) == 1
+
+    for variable in book.ON_CPU:
+        monkeypatch.setenv(variable, "7")
+        monkeypatch.delenv(variable)  # so that it is as before after the test
+    monkeypatch.setattr(book.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+    start()
+    assert not book.ON_CPU.keys() & os.environ.keys()
+    monkeypatch.setattr(book.shutil, "which", lambda name: None)
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
+    start()
+    assert os.environ["MALLOC_MMAP_THRESHOLD_"] == "4294967296"
+    assert os.environ["MALLOC_TRIM_THRESHOLD_"] == "17179869184"
+    assert os.environ["GOMP_SPINCOUNT"] == "3000"
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "0"
+
+
+RUN = """import sys
+from pathlib import Path
+from book import run as book
+book.ROOT = Path(sys.argv[1])
+book.notebooks.__defaults__ = (book.ROOT,)
+book.run("smoke", None, Path(sys.argv[2]))
+"""
+SLOW = """import time
+from pathlib import Path
+print("whole")
+if not Path(out, "was here").exists():
+    Path(out, "was here").touch()
+    time.sleep(60)"""
+
+
+def test_a_run_that_was_killed_continues_where_it_was(tmp_path, monkeypatch):
+    """With papermill and kernels of its own, killed while it executes the second notebook."""
+    out = tmp_path / "out"
+    cells = {"01_first": [cell(FIRST)], "02_slow": [cell(SLOW)]}
+    root = make_book(tmp_path / "root", monkeypatch, cells)
+    command = [sys.executable, "-c", RUN, str(root), str(out)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (out / "was here").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert [path.stem for path in (out / ".finished").iterdir()] == ["01_first"]
+    record = (out / "results" / "01_first.json").read_text()
+
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0 and again.stderr == ""  # no kernel or papermill has its say
+    assert re.fullmatch(r"01_first +unchanged\n02_slow +[\d.]+ s\n", again.stdout)
+    assert (out / "results" / "01_first.json").read_text() == record
+    slow = nbformat.read(out / "notebooks" / "02_slow.ipynb", as_version=4)
+    assert slow.cells[-1].outputs[0].text == "whole\n"

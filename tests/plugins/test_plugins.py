@@ -1,0 +1,353 @@
+"""The MyST plugins, through real builds of small books, and against Python's own arithmetic."""
+
+import csv
+import json
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from book.site import SiteError, build_site
+
+ROOT = Path(__file__).parent.parent.parent
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0L9 9"/></svg>'
+# The smallest theme there is: one page, the same everywhere, that names itself and BASE_URL.
+TEMPLATE = """jtex: v1
+title: {name}
+version: 1.0.0
+build:
+  install: mkdir -p node_modules
+  start: node server.mjs
+files: [server.mjs]
+"""
+SERVER = """import http from 'node:http';
+const { HOST, PORT, BASE_URL } = process.env;
+http
+  .createServer((_, answer) => answer.end(`<head></head>NAME at ${BASE_URL ?? ''}`))
+  .listen(PORT, HOST, () => console.log(`http://${HOST}:${PORT}`));
+"""
+
+
+def make_theme(folder: Path, name: str) -> Path:
+    (folder / "public").mkdir(parents=True)
+    (folder / "public" / "robots.txt").write_text("")
+    (folder / "template.yml").write_text(TEMPLATE.format(name=name))
+    (folder / "server.mjs").write_text(SERVER.replace("NAME", name))
+    return folder
+
+
+def make_record(step: str, **changes) -> dict:
+    record = {
+        "step": step,
+        "title": f"Title of {step}",
+        "preset": "small",
+        "stories": {"source": "file", "sha256": "0123456789abcdef", "rows": 9, "dropped": 0},
+        "tokenizer": {"kind": "bpe", "vocab_size": 512, "lossless": True, "trained_on": "train"},
+        "parameters": 1234567,
+        "losses": {
+            "official": 1.75326,
+            "coverage": 0.93612,
+            "full_coverage": 1.87294,
+            "bits_per_byte": 2.7021,
+            "test": 1.88125,
+        },
+        "curve": [{"step": 0, "official": 2.5}, {"step": 9, "official": 1.75326}],
+        "speed": {"seconds": 754.2},
+    }
+    for name, value in changes.items():
+        record[name] = {**record[name], **value} if isinstance(value, dict) else value
+    return record
+
+
+def make_notebook(path: Path, *cells) -> None:
+    notebook = new_notebook(cells=[new_markdown_cell(f"# {path.stem}\n\nText."), *cells])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python", "language": "py"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+
+
+def make_cell(label: str, alt: str = "A falling line", **data):
+    bundle = {"image/svg+xml": SVG, "text/plain": alt} | data
+    return new_code_cell(
+        f"#| label: {label}\ndraw()", outputs=[new_output("display_data", data=bundle)]
+    )
+
+
+def make_book(root: Path, index: str, records=(), notebooks=("01_baseline",), extra="") -> Path:
+    """A book with the project's own plugins and table of public results, and a tiny theme."""
+    shutil.copytree(ROOT / "plugins", root / "plugins")
+    shutil.copy(ROOT / "peers.csv", root)
+    make_theme(root / "theme", "plain")
+    toc = "".join(f"    - file: notebooks/{name}.ipynb\n" for name in notebooks)
+    (root / "myst.yml").write_text(
+        "# A book.\nversion: 1\nproject:\n  title: Book\n"
+        + extra
+        + "  plugins:\n"
+        + "".join(f"    - plugins/{name}.mjs\n" for name in ("results", "peers", "pages"))
+        + f"  toc:\n    - file: index.md\n{toc}site:\n  template: book-theme\n"
+    )
+    (root / "index.md").write_text(index)
+    for name in notebooks:
+        make_notebook(root / "notebooks" / f"{name}.ipynb", make_cell("loss"))
+    for record in records:
+        path = root / "results" / f"{record['step']}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record))
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)  # not the clone of these tests
+    return root
+
+
+def page(root: Path, slug: str) -> dict:
+    return json.loads((root / "_build" / "site" / "content" / f"{slug}.json").read_text())["mdast"]
+
+
+def find(node: dict, kind: str, **having) -> list[dict]:
+    found = [node] if node["type"] == kind and having.items() <= node.items() else []
+    return found + [
+        hit for child in node.get("children", []) for hit in find(child, kind, **having)
+    ]
+
+
+def words(node: dict) -> str:
+    return node.get("value", "") + "".join(map(words, node.get("children", [])))
+
+
+def table(root: Path, slug: str, label: str) -> list[list[dict]]:
+    (container,) = find(page(root, slug), "container", label=label)
+    return [find(row, "tableCell") for row in find(container, "tableRow")]
+
+
+VALUES = {  # a role, and what Python makes of the same numbers
+    "01_baseline.losses.full_coverage:.3f": f"{1.87294:.3f}",
+    "01_baseline.losses.coverage:.1%": f"{0.93612:.1%}",
+    "01_baseline.parameters:,d": f"{1234567:,d}",
+    "01_baseline.parameters": "1234567",
+    "01_baseline.title": "Title of 01_baseline",
+    "01_baseline.curve.0.official:.2f": f"{2.5:.2f}",
+    "01_baseline.curve.-1.official:.4f": f"{1.75326:.4f}",
+    "ablations/rope.losses.full_coverage:.4f": f"{1.5:.4f}",
+    "01_baseline.losses.full_coverage - 02_adamw.losses.full_coverage:.3f": f"{1.87294 - 1.4:.3f}",
+    "02_adamw.losses.full_coverage - 01_baseline.losses.official:+.3f": f"{1.4 - 1.75326:+.3f}",
+    "01_baseline.speed.seconds / 60:.1f": f"{754.2 / 60:.1f}",
+    "(01_baseline.losses.full_coverage - 02_adamw.losses.full_coverage) / "
+    "01_baseline.losses.full_coverage:.1%": f"{(1.87294 - 1.4) / 1.87294:.1%}",
+    "10 - 2 - 3 * 2": "2",
+}
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    """A book that uses everything the plugins give, built once."""
+    roles = "\n\n".join(f"value {{result}}`{role}`" for role in VALUES)
+    index = f"""---
+title: Report
+---
+{roles}
+
+{{peer}}`best.reported / best.coverage:.3f` {{peer}}`best.corrected:.3f`
+
+See [](#table_results), [](#table_peers) and [](#label_loss).
+
+:::{{figure}} #loss
+:label: label_loss
+:alt: The loss falls
+A caption.
+:::
+
+:::{{results-table}}
+:label: table_results
+Every step, {{result}}`01_baseline.losses.official:.2f` first.
+:::
+
+:::{{peers-table}}
+:label: table_peers
+The others.
+:::
+"""
+    lossy = {"lossless": False}
+    records = [
+        make_record("01_baseline"),
+        make_record("02_adamw", losses={"full_coverage": 1.4, "test": None}),
+        make_record("03_lower", tokenizer=lossy, losses={"full_coverage": 1.1}),
+        make_record("ablations/rope", losses={"full_coverage": 1.5}),
+        make_record("public_best", losses={"full_coverage": 1.6}),
+    ]
+    root = tmp_path_factory.mktemp("plugins") / "book"
+    make_book(root, index, records, extra="  github: some-one/some.book\n")
+    (root / "results" / "bench.json").write_text('{"tokens_per_second": 5}')
+    build_site(root, "plain")
+    return root
+
+
+def test_role_writes_what_python_would(book):
+    lines = [words(p) for p in find(page(book, "index"), "paragraph")]
+    assert lines[: len(VALUES)] == [f"value {text}" for text in VALUES.values()]
+
+
+def test_format_is_that_of_python():
+    spread = random.Random(1337)
+    specs = [".0f", ".3f", ",.2f", "+.4f", ".1%", ".2e", "f", ",d", "d", "+d"]
+    cases = []
+    for _ in range(500):
+        spec = spread.choice(specs)
+        size = 10 ** spread.randint(-3, 7)
+        value = spread.uniform(-size, size)
+        cases.append((round(value) if spec.endswith("d") else value, spec))
+    script = (
+        f"import {{ format }} from {json.dumps((ROOT / 'plugins' / 'records.mjs').as_uri())};"
+        "let text = ''; for await (const part of process.stdin) text += part;"
+        "console.log(JSON.stringify(JSON.parse(text).map(([v, s]) => format(v, s))));"
+    )
+    run = subprocess.run(
+        ["node", "--input-type=module", "-e", script],
+        input=json.dumps(cases),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    got = json.loads(run.stdout)
+    # A percentage is rounded after multiplying by 100, which may move the last digit of a tie.
+    assert got == [format(value, spec) for value, spec in cases]
+
+
+def test_results_table_marks_the_lossy_run_and_never_ranks_it(book):
+    rows = table(book, "index", "table_results")
+    names = [words(row[0]) for row in rows]
+    assert names == [
+        "Step",
+        "Title of 01_baseline",
+        "Title of 02_adamw",
+        "Title of 03_lower (not lossless, not ranked)",
+        "Title of public_best",
+    ]
+    bold = [words(row[0]) for row in rows if any(find(cell, "strong") for cell in row)]
+    assert bold == ["Title of 02_adamw"]
+    assert [words(cell) for cell in rows[2][1:]] == [
+        "1.7533 (93.6%)",
+        "1.4000",
+        "2.702",
+        "–",
+        "1,234,567",
+        "12.6 min",
+    ]
+    (container,) = find(page(book, "index"), "container", label="table_results")
+    assert words(find(container, "caption")[0]).endswith("Every step, 1.75 first.")
+    legend = words(find(container, "legend")[0])
+    assert "Preset small, stories file (01234567)" in legend and "The last row is no step" in legend
+
+
+def test_the_public_recipe_is_left_out_beside_steps_that_it_does_not_compare_with(tmp_path):
+    records = [make_record("01_baseline"), make_record("public_best", preset="full")]
+    index = ":::{results-table}\n:label: table_results\nCaption.\n:::\n"
+    root = make_book(tmp_path / "book", index, records, notebooks=())
+    build_site(root, "plain")
+    names = [words(row[0]) for row in table(root, "index", "table_results")]
+    assert names == ["Step", "Title of 01_baseline"]
+
+
+def test_tables_and_figures_are_numbered_and_can_be_referred_to(book):
+    references = find(page(book, "index"), "crossReference")
+    assert [words(r).replace("\xa0", " ") for r in references] == ["Table 1", "Table 2", "Figure 1"]
+    assert all(reference["resolved"] for reference in references)
+
+
+def test_peers_are_corrected_for_coverage_by_division(book):
+    with (ROOT / "peers.csv").open(newline="", encoding="utf-8") as file:
+        peers = list(csv.DictReader(file))
+    rows = table(book, "index", "table_peers")[1:]
+    assert len(rows) == len(peers) >= 10
+    for peer, row in zip(peers, rows, strict=True):
+        cells = [words(cell) for cell in row]
+        assert cells[0] == f"{peer['who']}: {peer['what']} ({peer['source']})"
+        assert cells[1] == f"{float(peer['reported']):.4f}"
+        assert cells[2] == f"{peer['block']} × {peer['batch']}"
+        if peer["lossless"] == "no":
+            assert cells[4] == "not comparable: lossy"
+        elif not peer["coverage"]:
+            assert cells[4] == "coverage not known"
+        else:
+            assert cells[4] == f"{float(peer['reported']) / float(peer['coverage']):.3f}"
+        assert not cells[5:]
+        assert peer["source"]
+        assert [link["url"] for link in find(row[0], "link")] == (
+            [peer["url"]] if peer["url"] else []
+        )
+    best = f"{1.1327 / 0.993:.3f}"
+    assert any(words(p) == f"{best} {best}" for p in find(page(book, "index"), "paragraph"))
+
+
+def test_notebook_opens_in_colab_from_the_place_in_myst_yml(book):
+    (link,) = find(page(book, "baseline"), "link")
+    assert words(link) == "Open in Colab"
+    assert link["url"] == (
+        "https://colab.research.google.com/github/some-one/some.book"
+        "/blob/main/notebooks/01_baseline.ipynb"
+    )
+    assert not [x for x in find(page(book, "index"), "link") if "colab" in x["url"]]
+
+
+def test_alt_text_reaches_the_embedded_output_and_not_the_notebook(book):
+    def alt(slug):
+        (output,) = find(page(book, slug), "output")
+        return output["jupyter_data"]["data"]["text/plain"]["content"]
+
+    assert alt("index") == "The loss falls"
+    assert alt("baseline") == "A falling line"
+
+
+def test_no_banner_on_a_published_run(book):
+    assert not find(page(book, "index"), "admonition")
+    assert not find(page(book, "baseline"), "admonition")
+
+
+def test_smoke_run_says_so_on_every_page_and_colab_follows_the_remote(tmp_path):
+    root = make_book(tmp_path / "book", "# Report\n", [make_record("01_baseline", preset="smoke")])
+    remote = ["git", "remote", "add", "origin", "git@github.com:some-one/elsewhere.git"]
+    subprocess.run(remote, cwd=root, check=True)
+    build_site(root, "plain")
+    for slug in ("index", "baseline"):
+        (banner,) = find(page(root, slug)["children"][0], "admonition")
+        assert "tiny model" in words(banner) and "synthetic" in words(banner)
+    (link,) = find(page(root, "baseline"), "link")
+    assert "/github/some-one/elsewhere/blob/main/" in link["url"]
+
+
+@pytest.mark.parametrize(
+    ("role", "why"),
+    [
+        ("{result}`04_muon.losses.official`", "no record results/04_muon.json"),
+        (
+            "{result}`01_baseline.losses.offical:.3f`",
+            "losses has no field offical; it has official",
+        ),
+        ("{result}`01_baseline.losses`", "results/01_baseline.json.losses is not a number or text"),
+        ("{result}`01_baseline.losses.test:.3f`", "01_baseline.json.losses.test is not known"),
+        ("{result}`01_baseline.losses.official:3.f`", "the format :3.f is not one of"),
+        ("{result}`01_baseline.title:.3f`", "needs a number, not Title of 01_baseline"),
+        ("{result}`01_baseline.losses.official - `", "ends where a name is expected"),
+        ("{result}`process.exit(1)`", "no record results/process.json"),
+        ("{peer}`nobody.reported:.3f`", "peers.csv has no field nobody; it has baseline"),
+        (":::{results-table}\nCaption.\n:::", "do not compare: small on file (01234567); tiny"),
+    ],
+)
+def test_what_is_missing_fails_the_build_with_page_line_and_name(tmp_path, role, why):
+    records = [make_record("01_baseline", losses={"test": None})]
+    if "table" in role:
+        records.append(make_record("02_adamw", preset="tiny"))
+    root = make_book(tmp_path / "book", f"# Report\n\nText.\n\n{role}\n", records, notebooks=())
+    with pytest.raises(SiteError) as error:
+        build_site(root, "plain")
+    assert "index.md:5: " in str(error.value)
+    assert why in str(error.value)
+
+
+def test_role_in_a_notebook_is_refused(tmp_path):
+    root = make_book(tmp_path / "book", "# Report\n", [make_record("01_baseline")])
+    path = root / "notebooks" / "01_baseline.ipynb"
+    make_notebook(path, new_markdown_cell("Loss {result}`01_baseline.losses.official`"))
+    with pytest.raises(SiteError, match=r"notebooks/01_baseline.ipynb.*\{result\} is for pages"):
+        build_site(root, "plain")
