@@ -2,6 +2,7 @@
 
 contents      the table of contents: which pages and notebooks there are
 repository    where the book lies on GitHub: owner, name, branch
+finished      what was executed before, and what it left
 run           the notebooks executed, in a folder of their own or in place
 site          the pages rendered by MyST, checked, previewed
 

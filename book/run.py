@@ -98,10 +98,10 @@ def run(
     stories that cannot be used; BookError where a cell fails; the failed notebook is kept, with its
     output.
     """
-    names = notebooks()
+    names = notebooks(BOOK)
     if step is not None and step not in names:
         raise ValueError(f"There is no step {step!r}; choose one of {', '.join(names)}.")
-    refuse_doubles()
+    refuse_doubles(BOOK)
     stories, titles = resolve_stories(preset_name, stories)
     out, wanted = out.resolve(), names if step is None else [step]
     prepare_cpu()
@@ -109,11 +109,12 @@ def run(
         _mirror(out, names)
         write_json(out / REPORT, {"preset": preset_name})
         parameters = {"preset": preset_name, "stories": stories, "out": str(out)}
+        given = [titles.stories, _inputs()]
         for name in wanted:
             if resume != "same":
                 Mark(out, name).path.unlink(missing_ok=True)
             before = [Mark(out, earlier).read() for earlier in names[: names.index(name)]]
-            _update(name, out, parameters, resume, [titles.stories, _inputs(), before])
+            _update(name, out, parameters, resume, [*given, before])
 
 
 def publish(
@@ -141,7 +142,7 @@ def publish(
             shutil.copy(record, target)
     run(preset_name, stories, out, step, resume)
     whole = step is None or report_preset() == preset_name
-    for name in notebooks() if step is None else [step]:
+    for name in notebooks(BOOK) if step is None else [step]:
         if whole:
             shutil.copy(out / "notebooks" / f"{name}.ipynb", BOOK / "notebooks")
         for file in Mark(out, name).files():

@@ -39,7 +39,7 @@ def environment(device: torch.device, bf16: bool) -> dict:
     name = f"{platform.machine()} {device.type.upper()}, {os.cpu_count()} cores"
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else name,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "python": platform.python_version(),
         "precision": "bf16" if bf16 else "fp32",
         "threads": torch.get_num_threads() if device.type == "cpu" else None,

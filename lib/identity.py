@@ -38,6 +38,7 @@ def code_of(source: str) -> str:
     return digest(_shape(ast.parse(textwrap.dedent(source))))
 
 
+@functools.cache  # as they were loaded: a file that is edited later is not what runs here
 def modules() -> dict[str, str]:
     """Return the digest of each module of `lib` that trains and measures, by name."""
     paths = sorted((BOOK / "lib").glob("*.py"))
@@ -61,7 +62,7 @@ def identity(config, titles, tokenizer, device, bf16: bool, **functions) -> dict
         "tokenizer": digest(tokenizer.state),
         "code": modules(),
         "notebook": own,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "device": device.type,
         "precision": "bf16" if bf16 else "fp32",
         **({"threads": torch.get_num_threads()} if device.type == "cpu" else {}),

@@ -33,10 +33,12 @@ from .data import Titles
 from .device import best_device, environment, peak_memory, use_bf16
 from .evaluate import characters, official, token_losses, total
 from .files import held, write_text
-from .identity import identity
+from .identity import identity, modules
 from .model import GPT, rope
 from .optim import OPTIMIZERS, schedule
 from .tokenizer import Tokenizer, train_tokenizer
+
+modules()  # before any of them can be edited
 
 
 @dataclass

@@ -14,7 +14,7 @@ import time
 import nbformat
 import pytest
 
-from book import run as book
+from book import contents, run as book
 from book.__main__ import main
 
 from ..conftest import ROOT
@@ -34,13 +34,13 @@ def lib(*arguments, **environment):
 def test_a_run_says_a_line_for_each_notebook_in_order(smoke_book):
     _, printed = smoke_book
     lines = [line.split() for line in printed.strip().splitlines()]
-    assert [line[0] for line in lines] == book.notebooks()
+    assert [line[0] for line in lines] == contents.notebooks()
     assert all(float(line[1]) > 0 and line[2] == "s" for line in lines)
 
 
 def test_a_run_leaves_a_whole_book(smoke_book):
     out, _ = smoke_book
-    for name in book.notebooks():
+    for name in contents.notebooks():
         notebook = nbformat.read(out / "notebooks" / f"{name}.ipynb", as_version=4)
         text = nbformat.writes(notebook)
         assert "injected-parameters" not in text and '"papermill"' not in text
@@ -148,8 +148,7 @@ def make_book(root, monkeypatch, notebooks):
             "language": "python",
         }
         nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
-    monkeypatch.setattr(book, "ROOT", root)
-    monkeypatch.setattr(book.notebooks, "__defaults__", (root,))
+    monkeypatch.setattr(book, "BOOK", root)
     return root
 
 
@@ -183,7 +182,7 @@ def test_a_killed_kernel_gets_a_plain_error(tmp_path, monkeypatch, caplog):
 
 FIRST = """import json, time
 from pathlib import Path
-record = Path(out, "results", "01_first.json")
+record = Path(out, "results", preset, "01_first.json")
 record.parent.mkdir(parents=True, exist_ok=True)
 record.write_text(json.dumps({"preset": preset, "at": time.time_ns()}))
 run = Path(out, "runs", "first.txt")
@@ -192,7 +191,7 @@ run.write_text("trained")
 print("first")"""
 SECOND = """import json
 from pathlib import Path
-at = json.loads(Path(out, "results", "01_first.json").read_text())["at"]
+at = json.loads(Path(out, "results", preset, "01_first.json").read_text())["at"]
 figure = Path(out, "figures", "second.svg")
 figure.parent.mkdir(parents=True, exist_ok=True)
 figure.write_text(f"<svg>{at}</svg>")
@@ -209,15 +208,14 @@ def steps(tmp_path, monkeypatch):
     cells = {"01_first": [prose("# First"), cell(FIRST)], "02_second": [cell(SECOND)]}
     root = make_book(tmp_path / "root", monkeypatch, cells)
     (root / "peers.csv").write_text("key,source\n")
-    lib = tmp_path / "lib"
-    shutil.copytree(book.LIB, lib, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(book, "LIB", lib)
+    shutil.copytree(ROOT / "lib", root / "lib", ignore=shutil.ignore_patterns("__pycache__"))
     executed = []
 
     def execute_notebook(source, target, parameters, **options):
         notebook, names = nbformat.read(source, as_version=4), {}
         nbformat.write(notebook, target)
         executed.append(notebook)
+        run.given = parameters
         injected = cell(repr(parameters), metadata={"tags": ["injected-parameters"]})
         notebook.cells.insert(1, injected)
         for c in notebook.cells:
@@ -237,7 +235,7 @@ def steps(tmp_path, monkeypatch):
         book.run(preset, None, out, **options)
         return ["02_second" if "second" in nbformat.writes(n) else "01_first" for n in executed]
 
-    run.root, run.lib, run.out = root, lib, tmp_path / "out"
+    run.root, run.out = root, tmp_path / "out"
     return run
 
 
@@ -272,8 +270,9 @@ def test_what_is_unchanged_is_not_executed_again(steps, capsys):
         ("root/notebooks/01_first.ipynb", "trained", "trained well", BOTH),
         ("root/notebooks/02_second.ipynb", "</svg>", "!</svg>", BOTH[1:]),
         ("root/peers.csv", "key", "name", BOTH),
-        ("lib/model.py", "GELU", "ReLU", BOTH),
-        ("out/results/01_first.json", "smoke", "small", BOTH),
+        ("root/lib/model.py", "GELU()", "ReLU()", BOTH),
+        ("root/lib/model.py", "import torch\n", "import torch  # as ever\n", []),
+        ("out/results/smoke/01_first.json", "smoke", "small", BOTH),
         ("out/figures/second.svg", "</svg>", "</svg", BOTH[1:]),
         ("out/notebooks/02_second.ipynb", "stdout", "stderr", BOTH[1:]),
         ("out/.finished/02_second.json", "{", "", BOTH[1:]),
@@ -291,7 +290,7 @@ def test_what_changed_is_executed_again_and_what_follows_it(
 @pytest.mark.parametrize(
     ("lost", "executed"),
     [
-        ("results/01_first.json", BOTH),
+        ("results/smoke/01_first.json", BOTH),
         ("figures/second.svg", BOTH[1:]),
         ("notebooks/02_second.ipynb", BOTH[1:]),
     ],
@@ -355,28 +354,27 @@ def test_a_run_that_failed_is_not_finished(steps, error, monkeypatch):
 
 def test_fresh_starts_over(steps):
     steps()
-    stale = steps.out / "runs" / "01_first" / "step-00000001.pt"
-    stale.parent.mkdir(parents=True)
-    stale.write_text("a checkpoint")
-    assert steps() == [] and stale.exists()
-    assert steps(fresh=True) == BOTH and not stale.exists()
-    assert (steps.out / "runs" / "first.txt").exists()
+    assert steps() == []
+    assert steps(resume="fresh") == BOTH and steps.given["resume"] == "fresh"
+    assert steps() == []
+    assert steps(resume="fresh", step="02_second") == BOTH[1:]
+    assert steps(resume="accept", step="01_first") == BOTH[:1] and steps.given["resume"] == "accept"
 
 
 def test_a_publication_copies_what_its_notebooks_left_and_nothing_else(steps):
-    seeds = steps.root / "results" / "seeds" / "01_first.json"
+    seeds = steps.root / "results" / "tiny" / "seeds" / "01_first.json"
     seeds.parent.mkdir(parents=True)
     seeds.write_text("{}")
     book.publish("smoke", None)
     out = steps.root / "_build" / "publish-smoke"
-    assert (out / "results" / "seeds" / "01_first.json").exists()  # for pages that read it
-    (out / "results" / "seeds" / "01_first.json").write_text("old")
-    (out / "results" / "stale.json").write_text("{}")
+    assert (out / "results" / "tiny" / "seeds" / "01_first.json").exists()  # for pages that read it
+    (out / "results" / "tiny" / "seeds" / "01_first.json").write_text("old")
+    (out / "results" / "smoke" / "stale.json").write_text("{}")
     seeds.write_text('{"new": 1}')
     book.publish("smoke", None)
     assert seeds.read_text() == '{"new": 1}'
-    assert not (steps.root / "results" / "stale.json").exists()
-    record = json.loads((steps.root / "results" / "01_first.json").read_text())
+    assert not (steps.root / "results" / "smoke" / "stale.json").exists()
+    record = json.loads((steps.root / "results" / "smoke" / "01_first.json").read_text())
     figure = (steps.root / "figures" / "second.svg").read_text()
     assert figure == f"<svg>{record['at']}</svg>"
     published = nbformat.read(steps.root / "notebooks" / "01_first.ipynb", as_version=4)
@@ -407,9 +405,8 @@ def test_on_a_cpu_runs_keep_their_memory_and_soon_sleep(steps, monkeypatch, thro
 
 RUN = """import sys
 from pathlib import Path
-from book import run as book
-book.ROOT = Path(sys.argv[1])
-book.notebooks.__defaults__ = (book.ROOT,)
+from book import contents, run as book
+book.BOOK = Path(sys.argv[1])
 book.run("smoke", None, Path(sys.argv[2]))
 """
 SLOW = """import time
@@ -434,11 +431,11 @@ def test_a_run_that_was_killed_continues_where_it_was(tmp_path, monkeypatch):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert [path.stem for path in (out / ".finished").iterdir()] == ["01_first"]
-    record = (out / "results" / "01_first.json").read_text()
+    record = (out / "results" / "smoke" / "01_first.json").read_text()
 
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert again.returncode == 0 and again.stderr == ""  # no kernel or papermill has its say
     assert re.fullmatch(r"01_first +unchanged\n02_slow +[\d.]+ s\n", again.stdout)
-    assert (out / "results" / "01_first.json").read_text() == record
+    assert (out / "results" / "smoke" / "01_first.json").read_text() == record
     slow = nbformat.read(out / "notebooks" / "02_slow.ipynb", as_version=4)
     assert slow.cells[-1].outputs[0].text == "whole\n"

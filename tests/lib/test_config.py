@@ -2,7 +2,8 @@
 
 import pytest
 
-from lib.config import PRESETS, PUBLIC_BEST, STEPS, Config, load_preset, load_step
+from lib.config import PRESETS, Config, load_preset, load_step
+from lib.steps import PUBLIC_BEST, STEPS
 
 # From the table of presets and the steps' factors: as it is, twice, then an eighth of that, but
 # never below 512.

@@ -14,17 +14,20 @@ import torch.nn.functional as F
 from lib.config import load_preset
 from lib.data import Titles, load_titles
 from lib.predictions import contexts, predict, title_losses, word_losses
-from lib.record import check_record, load_model, loss_on, read_record, read_steps, write_json
+from lib.files import write_json
+from lib.record import check_record, load_model, loss_on, read_record, read_steps
 from lib.tokenizer import train_tokenizer
 
 
 def test_every_record_of_a_book_passes_its_own_check(smoke_book):
     out, _ = smoke_book
-    paths = [*out.glob("results/[0-9]*.json"), *out.glob("results/ablations/*.json")]
-    names = [path.relative_to(out / "results").with_suffix("") for path in paths]
-    assert {str(n) for n in names} >= {"01_baseline", "02_adamw", "03_rope_vocab", "ablations/rope"}
+    folder = out / "results" / "smoke"
+    paths = [*folder.glob("[0-9]*.json"), *folder.glob("ablations/*.json")]
+    names = [path.relative_to(folder).with_suffix("") for path in paths]
+    steps = {"01_baseline", "02_adamw", "03_rope_vocab", "04_lowest_loss"}
+    assert {str(n) for n in names} > steps | {"ablations/03_rope_vocab-rope"}
     for name in names:
-        record = read_record(out, name.as_posix())
+        record = read_record(out, "smoke", name.as_posix())
         assert record["step"] == name.as_posix()
         assert str(out) not in json.dumps(record)
 
@@ -39,14 +42,15 @@ def test_every_record_of_a_book_passes_its_own_check(smoke_book):
     ],
 )
 def test_a_damaged_record_is_refused_by_name(smoke_book, tmp_path, change, where):
-    record = copy.deepcopy(read_record(smoke_book[0], "01_baseline"))
+    record = copy.deepcopy(read_record(smoke_book[0], "smoke", "01_baseline"))
     change(record)
     with pytest.raises(ValueError, match=f"record 01_baseline is damaged: {where}"):
         check_record(record, "01_baseline")
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "01_baseline.json").write_text("{")
-    with pytest.raises(ValueError, match=r"results/01_baseline\.json is damaged"):
-        read_record(tmp_path, "01_baseline")
+    path = tmp_path / "results" / "smoke" / "01_baseline.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    with pytest.raises(ValueError, match=r"results/smoke/01_baseline\.json is damaged"):
+        read_record(tmp_path, "smoke", "01_baseline")
 
 
 def test_a_full_disk_leaves_the_record_that_was_there(tmp_path):
@@ -71,14 +75,13 @@ def test_a_number_that_is_none_is_not_written(tmp_path):
 
 
 def test_steps_on_other_stories_are_not_compared(smoke_book, tmp_path):
-    (tmp_path / "results").mkdir()
     for step in ("01_baseline", "02_adamw"):
-        record = read_record(smoke_book[0], step)
+        record = read_record(smoke_book[0], "smoke", step)
         if step == "02_adamw":
             record["stories"]["sha256"] = "0" * 64
-        write_json(tmp_path / "results" / f"{step}.json", record)
+        write_json(tmp_path / "results" / "smoke" / f"{step}.json", record)
     with pytest.raises(ValueError, match="do not compare"):
-        read_steps(tmp_path)
+        read_steps(tmp_path, "smoke")
 
 
 def test_losses_of_the_record_come_back_from_the_weights(smoke_book):
@@ -87,8 +90,8 @@ def test_losses_of_the_record_come_back_from_the_weights(smoke_book):
     config = load_preset("smoke")
     titles = load_titles(config, "synthetic")
     for step in ("01_baseline", "03_rope_vocab", "04_lowest_loss"):
-        model, tokenizer = load_model(out, step)
-        record = read_record(out, step)
+        model, tokenizer = load_model(out, "smoke", step)
+        record = read_record(out, "smoke", step)
         read = [[*ids, tokenizer.eos_id] for ids in tokenizer.encode(titles.val)]
         stream = list(chain(*read))
         starts = range(0, len(stream), config.block_size)
@@ -113,7 +116,7 @@ def test_losses_of_the_record_come_back_from_the_weights(smoke_book):
 
 def test_contexts_are_the_same_text_for_every_step(smoke_book):
     out, _ = smoke_book
-    texts = [[p["context"] for p in r["predictions"]] for r in read_steps(out)]
+    texts = [[p["context"] for p in r["predictions"]] for r in read_steps(out, "smoke")]
     assert texts[0] == texts[1] == texts[2]
     inside, between = texts[0]
     titles = load_titles(load_preset("smoke"), "synthetic")
@@ -138,7 +141,7 @@ def test_a_context_inside_a_title_ends_at_the_word_nearest_the_tenth_token():
 def test_predictions_are_the_models_own(smoke_book):
     out, _ = smoke_book
     titles = load_titles(load_preset("smoke"), "synthetic")
-    model, tokenizer = load_model(out, "03_rope_vocab")
+    model, tokenizer = load_model(out, "smoke", "03_rope_vocab")
     inside, _ = contexts(load_preset("smoke"), titles)
     prediction = predict(model, tokenizer, inside)
     ids = [tokenizer.eos_id, *tokenizer.encode([inside.start])[0]]
@@ -152,11 +155,11 @@ def test_words_add_up_to_titles_and_titles_to_the_loss(smoke_book):
     out, _ = smoke_book
     titles = load_titles(load_preset("smoke"), "synthetic").val
     for step in ("01_baseline", "03_rope_vocab"):
-        model, tokenizer = load_model(out, step)
+        model, tokenizer = load_model(out, "smoke", step)
         by_title = title_losses(model, tokenizer, titles)
         by_word = word_losses(model, tokenizer, titles)
         assert sum(map(sum, by_title)) / sum(len(t) + 5 for t in titles) == pytest.approx(
-            read_record(out, step)["losses"]["full_coverage"], abs=1e-5
+            read_record(out, "smoke", step)["losses"]["full_coverage"], abs=1e-5
         )
         for title, tokens, words in zip(titles, by_title, by_word, strict=True):
             assert len(words) == len(title.split(" ")) + 1

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -97,7 +98,7 @@ def _train_and_leave(folder, result):
 def test_killed_at_twenty_random_moments_it_ends_bit_identical(whole, tmp_path):
     context = multiprocessing.get_context("forkserver")
     # The last is what the first optimizer of a process imports: longer than a life would be.
-    context.set_forkserver_preload(["lib.train", "tests.test_train", "torch._dynamo"])
+    context.set_forkserver_preload(["lib.train", "tests.lib.test_train", "torch._dynamo"])
     rng, kills, books = random.Random(1337), 0, 0
     while kills < 20:
         books += 1
@@ -114,6 +115,7 @@ def test_killed_at_twenty_random_moments_it_ends_bit_identical(whole, tmp_path):
                 os.kill(process.pid, signal.SIGKILL)
                 kills += 1
             process.join()
+            assert process.exitcode in (0, -signal.SIGKILL)
         ended = torch.load(result, weights_only=True)
         assert ended["curve"] == whole.curve
         for name, value in whole.model.state_dict().items():
@@ -164,7 +166,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_used(stopped, whol
     newest.write_bytes({"truncated": content[:-100], "flipped": content, "empty": b""}[damage])
     same(train(CONFIG, TITLES, folder=stopped), whole)
     printed = capsys.readouterr().out
-    assert f"{newest.name} is damaged" in printed and "Continuing after step" in printed
+    assert f"{newest.name} is damaged" in printed and "Continued after step" in printed
     assert newest.with_suffix(".damaged").exists()
 
 
@@ -175,6 +177,8 @@ def test_a_checkpoint_of_another_run_is_refused_with_the_difference(stopped):
     others.stories["sha256"] = "0" * 64
     with pytest.raises(ValueError, match=r"stories\.sha256"):
         train(CONFIG, others, folder=stopped)
+    with pytest.raises(ValueError, match="its titles is"):
+        train(CONFIG, replace(TITLES, val=TITLES.val[::-1]), folder=stopped)
 
 
 def test_checkpoints_are_read_without_running_what_they_hold(tmp_path):

@@ -37,7 +37,7 @@ def titles():
 
 @pytest.fixture(scope="module")
 def measured(smoke_book):
-    return json.loads((smoke_book[0] / "results" / "measuring.json").read_text(encoding="utf-8"))
+    return json.loads((smoke_book[0] / "results" / "smoke" / "measuring.json").read_text(encoding="utf-8"))
 
 
 def unpack_ppmd(data, order):
@@ -68,7 +68,7 @@ def test_bits_per_byte_of_texts_whose_cost_is_known():
 def test_the_official_loss_moves_with_the_batch_and_full_coverage_does_not(
     smoke_book, titles, measured
 ):
-    model, tokenizer = load_model(smoke_book[0], "03_rope_vocab")
+    model, tokenizer = load_model(smoke_book[0], "smoke", "03_rope_vocab")
     stream = torch.from_numpy(tokenizer.stream(titles.val))
     block, sweep = measured["batch"]["block"], measured["batch"]["sweep"]
     assert block == load_step("03_rope_vocab", "smoke").block_size
@@ -85,7 +85,7 @@ def test_the_official_loss_moves_with_the_batch_and_full_coverage_does_not(
     printed = [point["official"] for point in sweep]
     assert max(printed) - min(printed) > 0.1
     assert measured["batch"]["lowest"]["official"] == min(printed)
-    expected = read_record(smoke_book[0], "03_rope_vocab")["losses"]["full_coverage"]
+    expected = read_record(smoke_book[0], "smoke", "03_rope_vocab")["losses"]["full_coverage"]
     assert {point["full_coverage"] for point in sweep} == {measured["batch"]["full_coverage"]}
     assert measured["batch"]["full_coverage"] == pytest.approx(expected, abs=1e-6)
     assert max(printed) < expected  # a part of the sum over all of the divisor
@@ -93,16 +93,16 @@ def test_the_official_loss_moves_with_the_batch_and_full_coverage_does_not(
 
 def test_lower_casing_is_told_marked_and_not_among_the_steps(smoke_book, titles):
     out, _ = smoke_book
-    record = read_record(out, "ablations/lower_case")
+    record = read_record(out, "smoke", "ablations/lower_case")
     lossy = {part: sum(t != t.lower() for t in getattr(titles, part)) for part in ("val", "test")}
     assert record["tokenizer"]["lossless"] is False
     assert {part: record["tokenizer"]["lossy"][part] for part in lossy} == lossy
     assert record["tokenizer"]["lossy"]["why"] == f"{sum(lossy.values())} hold capitals"
-    step_one = read_record(out, "02_adamw")
+    step_one = read_record(out, "smoke", "02_adamw")
     assert record["config"] == step_one["config"]
     assert record["titles"]["val_chars"] == step_one["titles"]["val_chars"]
     assert record["losses"]["full_coverage"] < step_one["losses"]["full_coverage"]
-    assert tuple(step["step"] for step in read_steps(out)) == STEPS
+    assert tuple(step["step"] for step in read_steps(out, "smoke")) == STEPS
     drawn = pd.read_csv(out / "figures" / "lower_case.csv")
     assert drawn["ranked"].tolist() == [True, False]
     assert (out / "figures" / "lower_case.svg").read_text(encoding="utf-8").count("not ranked") == 1
@@ -121,7 +121,7 @@ def test_the_lower_casing_tokenizer_reads_any_case_alike(titles):
 
 
 def test_the_tokenizer_without_the_leak_differs_in_its_titles_only(smoke_book, titles):
-    record = read_record(smoke_book[0], "ablations/tokenizer_train")
+    record = read_record(smoke_book[0], "smoke", "ablations/tokenizer_train")
     settings = Config.from_dict(record["config"])
     assert changed(load_step("02_adamw", "smoke"), settings) == [
         {"setting": "tokenizer_titles", "old": "train+val", "new": "train"}
@@ -136,7 +136,7 @@ def test_titles_in_both_parts_are_counted_and_left_out(smoke_book, titles, measu
     assert measured["repeated"]["count"] == sum(again) > 0
     assert measured["repeated"]["share"] == pytest.approx(sum(again) / len(titles.val))
     for step in STEPS:
-        model, tokenizer = load_model(smoke_book[0], step)
+        model, tokenizer = load_model(smoke_book[0], "smoke", step)
         ids, owner = [], []
         for i, title in enumerate(titles.val):
             own = [*tokenizer.encode([title])[0], tokenizer.eos_id]
@@ -230,7 +230,7 @@ def test_the_scale_is_in_bits_of_the_validation_titles(smoke_book, titles, measu
     drawn = pd.read_csv(smoke_book[0] / "figures" / "scale.csv")
     assert drawn["bits per byte"].is_monotonic_decreasing
     for step in STEPS:
-        record = read_record(smoke_book[0], step)
+        record = read_record(smoke_book[0], "smoke", step)
         (value,) = drawn.loc[drawn["name"] == record["title"], "bits per byte"]
         assert value == pytest.approx(record["losses"]["bits_per_byte"])
 

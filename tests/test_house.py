@@ -1,0 +1,121 @@
+"""The house: imports point down, modules are short, and each package's `__init__` is its map."""
+
+import ast
+import re
+
+import nbformat
+import pytest
+
+from .conftest import ROOT
+
+# What each room stands on. A notebook may import the packages, but not the book that holds it.
+BELOW = {
+    "lib": set(),
+    "studies": {"lib"},
+    "drawing": {"lib"},
+    "book": {"lib", "studies"},
+    "notebooks": {"lib", "drawing", "studies"},
+    "theme": set(),
+}
+ROOMS = {"lib", "studies", "drawing", "book", "plugins", "theme", "notebooks", "tests"}
+PACKAGES = ("lib", "studies", "drawing", "book")
+MODULES = [path for room in (*PACKAGES, "theme") for path in sorted((ROOT / room).glob("*.py"))]
+# The bench is handed the plain loop that the tests have.
+ALLOWED = {("book/__main__.py", "tests")}
+
+
+def names(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def imported(source):
+    """The rooms that Python code imports from, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module.split(".")[0])
+    return found & ROOMS
+
+
+@pytest.mark.parametrize("path", MODULES, ids=names)
+def test_a_module_imports_from_the_rooms_below_it_only(path):
+    room = path.parent.name
+    allowed = BELOW[room] | {room} | {to for file, to in ALLOWED if file == names(path)}
+    assert imported(path.read_text("utf-8")) <= allowed
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("[!r]*.ipynb")), ids=names)
+def test_a_notebook_imports_from_the_rooms_below_it_only(path):
+    cells = nbformat.read(path, as_version=4).cells
+    source = "\n".join(c.source for c in cells if c.cell_type == "code")
+    assert imported(source) <= BELOW["notebooks"]
+
+
+@pytest.mark.parametrize("room", PACKAGES)
+def test_within_a_package_no_two_modules_import_each_other(room):
+    """Each module can be put after those that it imports."""
+    needs = {}
+    for path in (ROOT / room).glob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        relative = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level]
+        needs[path.stem] = {n.module or alias.name for n in relative for alias in n.names}
+    done = set()
+    while ready := [name for name in needs if name not in done and needs[name] <= done]:
+        done |= set(ready)
+    assert done == set(needs)
+
+
+def test_an_import_that_points_up_is_found():
+    assert imported("import numpy\ndef f():\n    from book.run import run") == {"book"}
+    assert imported("import lib.data, drawing") == {"lib", "drawing"}
+    assert imported("from . import book") == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=names)
+def test_a_module_is_short_and_what_is_public_is_documented(path):
+    source = path.read_text("utf-8")
+    assert source.count("\n") <= 300
+    tree = ast.parse(source)
+    assert ast.get_docstring(tree) or path.name == "__init__.py" and not source
+    if path.parent.name == "theme":
+        return
+    for node in tree.body:
+        inner = node.body if isinstance(node, ast.ClassDef) and node.name[0] != "_" else []
+        for thing in (node, *inner):
+            public = isinstance(thing, ast.FunctionDef | ast.ClassDef) and thing.name[0] != "_"
+            # What a module of PyTorch's does is told by its class.
+            if public and thing.name not in ("forward", "step"):
+                assert ast.get_docstring(thing), f"{names(path)}: {thing.name}"
+
+
+@pytest.mark.parametrize("room", PACKAGES)
+def test_the_map_of_a_package_names_each_module_once(room):
+    text = (ROOT / room / "__init__.py").read_text("utf-8")
+    there = {path.stem for path in (ROOT / room).glob("*.py")} - {"__init__", "__main__"}
+    lines = re.findall(r"(?m)^(\w+) {2,}\S.*$", ast.get_docstring(ast.parse(text)))
+    assert sorted(lines) == sorted(there)
+
+
+def embedded():
+    """The functions that a notebook shows and a package has as well, by name."""
+    pages = "".join(path.read_text("utf-8") for path in ROOT.glob("*.md"))
+    labels = set(re.findall(r"\{embed\} #(\w+)", pages))
+    for path in MODULES:
+        source = path.read_text("utf-8")
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name in labels:
+                yield node.name, ast.get_source_segment(source, node)
+
+
+def test_code_that_pages_show_fits_their_width():
+    shown = dict(embedded())
+    assert {"rope", "get_muon", "get_optimizer"} <= shown.keys()
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        cells = nbformat.read(path, as_version=4).cells
+        shown |= {(path.stem, i): c.source for i, c in enumerate(cells) if c.cell_type == "code"}
+    wide = [
+        (where, line) for where, code in shown.items() for line in code.split("\n") if len(line) > 80
+    ]
+    assert not wide
