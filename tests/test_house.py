@@ -78,7 +78,7 @@ def test_a_module_is_short_and_what_is_public_is_documented(path):
     source = path.read_text("utf-8")
     assert source.count("\n") <= 300
     tree = ast.parse(source)
-    assert ast.get_docstring(tree) or path.name == "__init__.py" and not source
+    assert ast.get_docstring(tree) or (path.name == "__init__.py" and not source)
     if path.parent.name == "theme":
         return
     for node in tree.body:
@@ -116,6 +116,9 @@ def test_code_that_pages_show_fits_their_width():
         cells = nbformat.read(path, as_version=4).cells
         shown |= {(path.stem, i): c.source for i, c in enumerate(cells) if c.cell_type == "code"}
     wide = [
-        (where, line) for where, code in shown.items() for line in code.split("\n") if len(line) > 80
+        (where, line)
+        for where, code in shown.items()
+        for line in code.split("\n")
+        if len(line) > 80
     ]
     assert not wide

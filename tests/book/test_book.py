@@ -14,7 +14,8 @@ import time
 import nbformat
 import pytest
 
-from book import contents, run as book
+from book import contents
+from book import run as book
 from book.__main__ import main
 
 from ..conftest import ROOT

@@ -1,9 +1,76 @@
 """The settings: what the steps ask of each preset, and what cannot be."""
 
+import json
+
 import pytest
 
 from lib.config import PRESETS, Config, load_preset, load_step
 from lib.steps import PUBLIC_BEST, STEPS
+
+from ..conftest import ROOT
+
+# The challenge's baseline, from its description and its `train.py`: what no one may change.
+CHALLENGE = {
+    "num_titles": 100_000,
+    "val_frac": 0.10,
+    "seed": 1337,
+    "epochs": 7,
+    "evals_per_epoch": 3,
+    "block_size": 128,
+    "batch_size": 64,
+    "n_layer": 6,
+    "n_head": 8,
+    "n_embd": 512,
+    "vocab_size": 16_000,
+    "dropout": 0.1,
+    "learning_rate": 6e-3,
+    "weight_decay": 0.0,
+    "grad_clip": 1.0,
+    "tokenizer": "bpe",
+    "tokenizer_titles": "train+val",
+    "position": "learned",
+    "norm": "layernorm",
+    "mlp_ratio": 4,
+    "optimizer": "sgd",
+    "schedule": "cosine",
+    "windows": "stream",
+    "batch_factor": 1.0,
+    "title_mask": False,
+    "gate": False,
+    "layer_scale": 0.0,
+    "r_drop": 0.0,
+    "ema": 0.0,
+}
+# What each step changes, told once more: a step means the same on every page only if these stay.
+CHANGES = {
+    "02_adamw": {"optimizer": "adamw", "learning_rate": 5e-4, "betas": (0.9, 0.95)},
+    "03_rope_vocab": {
+        "position": "rope",
+        "norm": "rmsnorm",
+        "betas": (0.9, 0.99),
+        "weight_decay": 0.1,
+        "tokenizer": "sp_bpe",
+        "tokenizer_titles": "train",
+        "vocab_size": 32_000,
+    },
+    "04_lowest_loss": {
+        "optimizer": "muon",
+        "muon_learning_rate": 0.02,
+        "muon_weight_decay": 0.1,
+        "learning_rate": 3e-3,
+        "weight_decay": 0.0,
+        "schedule": "wsd",
+        "warmup": 0.05,
+        "decay": 0.4,
+        "tokenizer": "sp_bpe_case",
+        "vocab_size": 4_000,
+        "title_mask": True,
+        "windows": "titles",
+        "gate": True,
+        "batch_factor": 0.5,
+        "r_drop": 2.0,
+    },
+}
 
 # From the table of presets and the steps' factors: as it is, twice, then an eighth of that, but
 # never below 512.
@@ -40,3 +107,49 @@ def test_what_cannot_be_is_refused_with_its_name(changes):
     (name,) = changes
     with pytest.raises(ValueError, match=name):
         load_preset("smoke", **changes)
+
+
+def test_the_baseline_of_full_is_the_challenges():
+    config = load_step("01_baseline", "full")
+    assert {name: getattr(config, name) for name in CHALLENGE} == CHALLENGE
+    # Of each preset, but for its size.
+    sizes = {"num_titles", "block_size", "batch_size", "n_layer", "n_head", "n_embd", "vocab_size"}
+    for preset in PRESETS:
+        other = load_step("01_baseline", preset)
+        for name in CHALLENGE.keys() - sizes:
+            assert getattr(other, name) == CHALLENGE[name], (preset, name)
+
+
+def test_each_step_changes_what_it_says_and_nothing_else():
+    config = load_step("01_baseline", "full")
+    for step, changes in CHANGES.items():
+        config = config.change(**changes)
+        assert load_step(step, "full") == config, step
+    assert list(CHANGES) == list(STEPS)[1:]
+
+
+def test_presets_are_of_the_sizes_that_the_book_tells():
+    """The table of reproduce.md, row by row."""
+    text = (ROOT / "reproduce.md").read_text("utf-8")
+    for preset in PRESETS:
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{preset}` ")]
+        config = load_preset(preset)
+        shape = f"{config.n_layer} × {config.n_embd}, {config.n_head}"
+        assert f"| {config.num_titles:,} " in row and f"| {shape} |" in row
+        assert f"| {config.vocab_size:,} |" in row
+        assert f"| {config.block_size} × {config.batch_size} |" in row
+
+
+def published():
+    paths = [*ROOT.glob("results/*/[0-9]*.json"), *ROOT.glob(f"results/*/{PUBLIC_BEST}.json")]
+    return sorted(path.relative_to(ROOT / "results").with_suffix("") for path in paths)
+
+
+@pytest.mark.parametrize("name", published(), ids=str)
+def test_a_published_record_is_of_the_settings_that_its_step_has(name):
+    record = json.loads((ROOT / "results" / f"{name}.json").read_text("utf-8"))
+    settings = load_step(record["step"], record["preset"]).as_dict()
+    if "identity" not in record:  # from before some of the settings were there
+        settings = {key: settings[key] for key in record["config"]}
+    assert record["config"] == settings
+    assert (record["preset"], record["step"]) == name.parts

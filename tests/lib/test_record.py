@@ -1,22 +1,40 @@
 """The run record: checked, written whole or not at all, never compared across conditions."""
 
 import copy
+import hashlib
 import json
 import math
 import resource
 import signal
+from collections import Counter
+from dataclasses import replace
 from itertools import accumulate, chain, pairwise
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+import lib.record
 from lib.config import load_preset
 from lib.data import Titles, load_titles
-from lib.predictions import contexts, predict, title_losses, word_losses
 from lib.files import write_json
-from lib.record import check_record, load_model, loss_on, read_record, read_steps
+from lib.predictions import contexts, predict, title_losses, word_losses
+from lib.record import (
+    check_record,
+    compare_alike,
+    earlier,
+    load_model,
+    make_record,
+    read_record,
+    read_steps,
+    refuse_mixed,
+    refuse_other_stories,
+    save,
+)
 from lib.tokenizer import train_tokenizer
+from lib.train import train
+
+from .. import reference
 
 
 def test_every_record_of_a_book_passes_its_own_check(smoke_book):
@@ -84,34 +102,175 @@ def test_steps_on_other_stories_are_not_compared(smoke_book, tmp_path):
         read_steps(tmp_path, "smoke")
 
 
-def test_losses_of_the_record_come_back_from_the_weights(smoke_book):
-    """Scored again token by token, each with its window's tokens before it and nothing else."""
-    out, _ = smoke_book
-    config = load_preset("smoke")
-    titles = load_titles(config, "synthetic")
-    for step in ("01_baseline", "03_rope_vocab", "04_lowest_loss"):
-        model, tokenizer = load_model(out, "smoke", step)
-        record = read_record(out, "smoke", step)
-        read = [[*ids, tokenizer.eos_id] for ids in tokenizer.encode(titles.val)]
-        stream = list(chain(*read))
-        starts = range(0, len(stream), config.block_size)
-        if model.title_mask:  # each title by itself
-            starts = accumulate(map(len, read[:-1]), initial=0)
-        nats = 0.0
+def nats_of(model, tokenizer, titles, block_size):
+    """The nats of all tokens of `titles`: each with its window's tokens before it and no others."""
+    read = [[*ids, tokenizer.eos_id] for ids in tokenizer.encode(titles)]
+    stream = list(chain(*read))
+    starts = range(0, len(stream), block_size)
+    if model.title_mask:  # each title by itself
+        starts = accumulate(map(len, read[:-1]), initial=0)
+    nats = 0.0
+    with torch.no_grad():
         for start, end in pairwise([*starts, len(stream)]):
             window = stream[start:end]
             before = [stream[start - 1] if start else tokenizer.eos_id, *window[:-1]]
             logits = model(torch.tensor([before]))[0].double()
             nats += F.cross_entropy(logits, torch.tensor(window), reduction="sum").item()
-        chars = sum(len(t) for t in titles.val) + 5 * len(titles.val)
-        size = sum(len(t.encode()) for t in titles.val) + len(titles.val)
-        assert record["losses"]["full_coverage"] == pytest.approx(nats / chars, abs=1e-5)
-        assert record["losses"]["bits_per_byte"] == pytest.approx(
-            nats / size / math.log(2), abs=1e-5
-        )
-        assert record["losses"]["test"] == pytest.approx(
-            loss_on(model, tokenizer, titles.test), abs=1e-6
-        )
+    return nats
+
+
+@pytest.mark.parametrize("step", ["01_baseline", "03_rope_vocab", "04_lowest_loss"])
+def test_losses_of_the_record_come_back_from_the_weights(smoke_book, step):
+    out, _ = smoke_book
+    config = load_preset("smoke")
+    titles = load_titles(config, "synthetic")
+    model, tokenizer = load_model(out, "smoke", step)
+    losses = read_record(out, "smoke", step)["losses"]
+    nats = nats_of(model, tokenizer, titles.val, config.block_size)
+    chars = sum(len(t) for t in titles.val) + 5 * len(titles.val)
+    size = sum(len(t.encode()) for t in titles.val) + len(titles.val)
+    assert losses["full_coverage"] == pytest.approx(nats / chars, abs=1e-5)
+    assert losses["bits_per_byte"] == pytest.approx(nats / size / math.log(2), abs=1e-5)
+    assert len(titles.test) == 10_000
+    nats = nats_of(model, tokenizer, titles.test, config.block_size)
+    chars = sum(len(t) for t in titles.test) + 5 * len(titles.test)
+    assert losses["test"] == pytest.approx(nats / chars, abs=1e-5)
+    # The challenge's, at the preset's block and batch, whatever the step trains with.
+    settings = reference.Settings(block_size=64, batch_size=16)
+    stream = torch.from_numpy(tokenizer.stream(titles.val))
+    printed = reference.evaluate(model, stream, titles.val, settings)
+    assert losses["official"] == pytest.approx(printed, abs=1e-5)
+    spans = len(stream) // (64 * 16 + 1)
+    assert losses["coverage"] == pytest.approx(
+        spans * 64 * 16 / len(stream), abs=64 * 16 / len(stream)
+    )
+
+
+def test_the_unigram_of_a_record_counts_training_tokens_only(smoke_book):
+    out, _ = smoke_book
+    titles = load_titles(load_preset("smoke"), "synthetic")
+    _, tokenizer = load_model(out, "smoke", "01_baseline")
+    counts = Counter(tokenizer.stream(titles.train).tolist())
+    total = sum(counts.values()) + tokenizer.vocab_size
+    nats = sum(-math.log((counts[i] + 1) / total) for i in tokenizer.stream(titles.val).tolist())
+    chars = sum(len(t) + 5 for t in titles.val)
+    losses = read_record(out, "smoke", "01_baseline")["losses"]
+    assert losses["unigram"] == pytest.approx(nats / chars, abs=1e-6)
+
+
+def test_arms_of_a_comparison_are_not_scored_on_the_test_titles(smoke_book):
+    folder = smoke_book[0] / "results" / "smoke"
+    arms = [json.loads(path.read_text("utf-8")) for path in folder.glob("ablations/*.json")]
+    assert len(arms) == 5 and all(arm["losses"]["test"] is None for arm in arms)
+    steps = [json.loads(path.read_text("utf-8")) for path in folder.glob("[0-9]*.json")]
+    assert len(steps) == 4 and all(step["losses"]["test"] > 0 for step in steps)
+
+
+CONFIG = load_preset("smoke").change(
+    num_titles=200, vocab_size=300, n_embd=32, n_layer=1, batch_size=4, epochs=1
+)
+TITLES = load_titles(CONFIG, "synthetic")
+TITLES = replace(TITLES, test=TITLES.test[:20])
+
+
+@pytest.fixture(scope="module")
+def run():
+    return train(CONFIG, TITLES, quiet=True)
+
+
+@pytest.mark.parametrize(("part", "lossless"), [("test", True), ("val", False), ("train", True)])
+def test_lossless_is_what_comes_back_of_the_validation_titles(run, part, lossless):
+    lossy = replace(TITLES, **{part: [*getattr(TITLES, part), "日本"]})  # no byte of it was seen
+    record = make_record(replace(run, titles=lossy), "01_baseline", "Baseline")
+    assert record["tokenizer"]["lossless"] is lossless
+    expected = {"val": 0, "test": 0} | ({part: 1} if part != "train" else {})
+    assert {k: record["tokenizer"]["lossy"][k] for k in expected} == expected
+
+
+def test_a_record_and_its_weights_are_one(run, tmp_path):
+    save(run, tmp_path, "02_adamw")
+    record = read_record(tmp_path, "smoke", "02_adamw")
+    path = tmp_path / "results" / "smoke" / "02_adamw.pt"
+    assert record["weights"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert record["title"] == "AdamW" and save(run, tmp_path, "09_mine")["title"] == "09_mine"
+    model, _ = load_model(tmp_path, "smoke", "02_adamw")
+    assert torch.equal(model.embedding.weight, run.model.embedding.weight)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"02_adamw\.pt are not the weights of the record"):
+        load_model(tmp_path, "smoke", "02_adamw")
+    write_json(path.with_suffix(".json"), {k: v for k, v in record.items() if k != "weights"})
+    with pytest.raises(ValueError, match=r"not the weights"):  # a record that does not know its own
+        load_model(tmp_path, "smoke", "02_adamw")
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"no weights results/smoke/02_adamw\.pt"):
+        load_model(tmp_path, "smoke", "02_adamw")
+
+
+def test_weights_are_written_before_the_record_that_names_them(run, tmp_path, monkeypatch):
+    """A disk that is full after the weights leaves no record of them."""
+    save(run, tmp_path, "02_adamw")
+
+    def full(path, data):
+        raise OSError("no room")
+
+    monkeypatch.setattr(lib.record, "write_json", full)
+    path = tmp_path / "results" / "smoke" / "02_adamw.json"
+    path.unlink()
+    with pytest.raises(OSError):
+        save(run, tmp_path, "02_adamw")
+    assert not path.exists() and path.with_suffix(".pt").exists()
+
+
+def test_what_a_record_says_of_its_making_is_the_runs_own(run):
+    record = make_record(run, "02_adamw", "AdamW")
+    for name in ("created", "speed", "environment", "accepted", "curve"):
+        assert record[name] == getattr(run, name)
+    assert record["identity"]["code"] == run.identity["code"]
+    assert "config" not in record["identity"] and record["config"] == CONFIG.as_dict()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"preset": "tiny"},
+        {"stories": {"source": "synthetic", "sha256": "0" * 64, "rows": 13_000, "dropped": 0}},
+        {"titles": {"train": 1, "val": 1, "test": 1, "val_chars": 1, "val_bytes": 1}},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_what_does_not_compare_is_refused_and_left_out(run, other):
+    record = make_record(run, "02_adamw", "AdamW")
+    before = {**make_record(run, "01_baseline", "Baseline"), **other}
+    assert compare_alike([record, record]) and not compare_alike([before, record])
+    with pytest.raises(ValueError, match="do not compare"):
+        refuse_mixed([before, record])
+    refuse_mixed([record, record])
+
+
+def test_earlier_steps_are_those_before_on_the_same_titles(run, tmp_path):
+    records = {s: save(run, tmp_path, s) for s in ("01_baseline", "02_adamw", "04_lowest_loss")}
+    now = {**records["02_adamw"], "step": "03_rope_vocab"}
+    assert [r["step"] for r in earlier(tmp_path, now)] == ["01_baseline", "02_adamw"]
+    others = {**records["01_baseline"]["stories"], "sha256": "0" * 64}
+    write_json(
+        tmp_path / "results" / "smoke" / "01_baseline.json",
+        {**records["01_baseline"], "stories": others},
+    )
+    assert [r["step"] for r in earlier(tmp_path, now)] == ["02_adamw"]
+
+
+def test_models_are_not_asked_about_other_titles(run):
+    record = make_record(run, "02_adamw", "AdamW")
+    refuse_other_stories([record], TITLES)
+    for other in (
+        replace(TITLES, stories={**TITLES.stories, "sha256": "0" * 64}),
+        replace(TITLES, val=TITLES.val[:-1]),
+        replace(TITLES, train=TITLES.train[:-1]),
+    ):
+        with pytest.raises(ValueError, match="02_adamw was trained on preset smoke"):
+            refuse_other_stories([record], other)
 
 
 def test_contexts_are_the_same_text_for_every_step(smoke_book):

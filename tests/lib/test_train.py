@@ -14,6 +14,7 @@ import torch
 from lib.checkpoint import Checkpoints
 from lib.config import load_preset
 from lib.data import load_titles
+from lib.files import held
 from lib.train import train
 
 CONFIG = load_preset("smoke", optimizer="adamw", learning_rate=5e-4, betas=(0.9, 0.95)).change(
@@ -223,3 +224,102 @@ def test_a_training_loss_that_is_no_number_stops_the_run_at_once(tmp_path):
 def test_too_few_titles_for_a_batch_are_refused():
     with pytest.raises(ValueError, match="do not fill one batch"):
         train(CONFIG.change(batch_size=4096), TITLES)
+
+
+def test_what_differs_is_refused_accepted_or_trained_again(stopped, whole, tmp_path, capsys):
+    other = CONFIG.change(dropout=0.3, weight_decay=0.5)
+    with pytest.raises(ValueError, match=r"--fresh.*--accept.*out") as refused:
+        train(other, TITLES, folder=stopped)
+    assert "its config.weight_decay is 0.0, this run's is 0.5" in str(refused.value)
+    accepted = train(other, TITLES, folder=stopped, resume="accept")
+    assert accepted.accepted == ["config.dropout", "config.weight_decay"]
+    assert 0 < accepted.resumed < accepted.steps
+    before = [point for point in accepted.curve if point["step"] <= accepted.resumed]
+    assert before == whole.curve[: len(before)] and len(before) == 5
+    assert "config.dropout, config.weight_decay; accepted" in capsys.readouterr().out
+    again = train(other, TITLES, folder=stopped)  # it is this run's own by now, and says so still
+    assert again.accepted == accepted.accepted and again.resumed == again.steps
+    fresh = train(other, TITLES, folder=stopped, resume="fresh")
+    assert fresh.accepted == [] and fresh.resumed == 0
+    same(fresh, train(other, TITLES))
+    with pytest.raises(ValueError, match="resume is 'always'"):
+        train(other, TITLES, folder=stopped, resume="always")
+
+
+def test_a_long_value_is_cut_where_it_begins_to_differ(tmp_path):
+    theirs, ours = "x" * 500 + "theirs", "x" * 500 + "ours"
+    Checkpoints(tmp_path, {"code": theirs}).save(1, {})
+    with pytest.raises(ValueError, match=r"its code is '?…x+theirs'?, this run's is '?…x+ours"):
+        Checkpoints(tmp_path, {"code": ours}).latest(torch.device("cpu"))
+
+
+def test_when_where_and_how_fast_are_those_of_the_training(tmp_path, monkeypatch):
+    import lib.train as module
+
+    first = train(CONFIG, TITLES, folder=tmp_path)
+    monkeypatch.setattr(module, "environment", lambda *_: {"commit": "another"})
+    monkeypatch.setattr(module, "peak_memory", lambda: 1 << 60)
+    again = train(CONFIG, TITLES, folder=tmp_path)
+    assert again.resumed == again.steps == first.steps
+    for name in ("created", "speed", "environment", "identity", "curve"):
+        assert getattr(again, name) == getattr(first, name), name
+    assert first.environment["threads"] == torch.get_num_threads()
+
+
+def test_tokens_per_second_is_what_a_clock_beside_it_says(monkeypatch):
+    """A clock that moves one second a step and is stopped while the model is measured."""
+    import lib.train as module
+
+    now = [0.0]
+    losses, measure = module._losses, module._measure
+
+    def a_second(*arguments):
+        now[0] += 1.0
+        return losses(*arguments)
+
+    def a_hundred(*arguments):
+        now[0] += 100.0
+        return measure(*arguments)
+
+    monkeypatch.setattr(module, "_losses", a_second)
+    monkeypatch.setattr(module, "_measure", a_hundred)
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+    run = train(CONFIG, TITLES)
+    tokens = CONFIG.block_size * CONFIG.batch_size
+    assert run.speed["tokens_per_second"] == pytest.approx(tokens)
+    assert run.speed["seconds"] == pytest.approx(run.steps + 100 * len(run.curve))
+
+
+def test_a_run_says_its_losses_by_epoch_and_how_fast_it_was(tmp_path, capsys):
+    run = train(CONFIG, TITLES, folder=tmp_path)
+    told = capsys.readouterr().out.split("epoch ")[1]
+    train(CONFIG, TITLES, folder=tmp_path)
+    assert capsys.readouterr().out.removeprefix("epoch ") == told  # the same where it is read back
+    lines = [line.split() for line in told.splitlines()]
+    epochs = [line for line in lines if line and line[0].isdigit() and len(line) == 3]
+    assert [line[0] for line in epochs] == ["1", "2", "3", "4"]
+    last = run.curve[-1]
+    assert epochs[-1][1:] == [f"{last['train']:.3f}", f"{last['full_coverage']:.4f}"]
+    assert f"{run.steps:,} steps in" in told
+    train(CONFIG, TITLES, quiet=True)
+    assert capsys.readouterr().out == ""
+
+
+def _hold(folder, started, seconds):
+    with held(folder):
+        started.set()
+        time.sleep(seconds)
+
+
+def test_a_second_process_waits_for_the_first_and_says_for_whom(tmp_path, whole, capsys):
+    context = multiprocessing.get_context("forkserver")
+    started = context.Event()
+    first = context.Process(target=_hold, args=(tmp_path, started, 2.0))
+    first.start()
+    assert started.wait(60)
+    same(train(CONFIG, TITLES, folder=tmp_path), whole)
+    assert f"is held by process {first.pid} on " in capsys.readouterr().out
+    first.join()
+    train(CONFIG, TITLES, folder=tmp_path)
+    assert "is held by" not in capsys.readouterr().out
+    assert not (tmp_path / ".held-by").exists()

@@ -37,7 +37,9 @@ def titles():
 
 @pytest.fixture(scope="module")
 def measured(smoke_book):
-    return json.loads((smoke_book[0] / "results" / "smoke" / "measuring.json").read_text(encoding="utf-8"))
+    return json.loads(
+        (smoke_book[0] / "results" / "smoke" / "measuring.json").read_text(encoding="utf-8")
+    )
 
 
 def unpack_ppmd(data, order):

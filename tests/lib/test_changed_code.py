@@ -1,0 +1,62 @@
+"""Change a line of `lib`, run again: the numbers of before do not come out under the new code."""
+
+import multiprocessing
+import re
+import shutil
+
+import pytest
+
+from ..conftest import ROOT
+from .rerun import rerun
+
+# A line of each module that a run's numbers depend on, what it is changed to, what is refused.
+LINES = {
+    "batches": ("step % self.before_start", "(step + 1) % self.before_start", "code.batches"),
+    "casing": ("rest.upper() if", "rest.lower() if", "code.casing"),
+    "config": ("val_frac: float = 0.10", "val_frac: float = 0.11", "config.val_frac"),
+    "data": ("SPLIT_SEED = 1337", "SPLIT_SEED = 1338", "titles"),
+    "evaluate": ("TOKENS_AT_ONCE = 8192", "TOKENS_AT_ONCE = 4096", "code.evaluate"),
+    "model": ("nn.GELU()", "nn.ReLU()", "code.model"),
+    "optim": ("weight_decay=config.weight_decay\n", "weight_decay=0.1\n", "code.optim"),
+    "predictions": ("topk(count)", "topk(count + 1)", "code.predictions"),
+    "record": ("losses = token_losses(model", "losses = 2 * token_losses(model", "code.record"),
+    "steps": ('"learning_rate": 5e-4', '"learning_rate": 6e-4', "config.learning_rate"),
+    "synthetic": ("SEED = 20_071_009", "SEED = 20_071_008", "stories.sha256"),
+    "tokenizer": ("max_sentence_length=1 << 20", "max_sentence_length=9", "code.tokenizer"),
+    "train": ("mean().item()", "sum().item()", "code.train"),
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A copy of `lib`, a run that it finished, and a function that runs it again."""
+    context = multiprocessing.get_context("forkserver")
+    slow = ["torch", "torch._dynamo", "pyarrow.parquet", "sentencepiece", "tokenizers"]
+    context.set_forkserver_preload(slow)  # imported once for all; `lib` by each
+    home, answers = tmp_path_factory.mktemp("home"), context.Queue()
+    shutil.copytree(ROOT / "lib", home / "lib", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def again():
+        process = context.Process(target=rerun, args=(home, home / "runs", answers))
+        process.start()
+        answer = answers.get(timeout=120)
+        process.join()
+        return answer
+
+    assert again() == "resumed after 0"
+    assert re.fullmatch(r"resumed after [1-9]\d*", again())
+    return home, again
+
+
+@pytest.mark.parametrize("name", sorted(LINES))
+def test_a_line_that_was_changed_is_noticed(trained, name):
+    home, again = trained
+    old, new, said = LINES[name]
+    path = home / "lib" / f"{name}.py"
+    source = path.read_text("utf-8")
+    assert source.count(old) == 1
+    path.write_text(source.replace(old, new), "utf-8")
+    try:
+        assert f"its {said} is " in again()
+    finally:
+        path.write_text(source, "utf-8")
