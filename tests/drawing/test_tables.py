@@ -1,10 +1,8 @@
 """Tables as a notebook shows them."""
 
-import re
 from xml.etree import ElementTree
 
 import pandas as pd
-import pytest
 
 from drawing import tables
 from lib.config import load_step
@@ -35,22 +33,3 @@ def test_settings_stand_as_people_write_them():
     assert found["learning_rate"] == ["0.0005", "0.003"]
     assert found["schedule"] == ["cosine", "wsd"]
     assert "n_layer" not in found
-
-
-def luminance(color):
-    """As WCAG 2 defines it, of red, green and blue from 0 to 255."""
-    parts = [v / 255 for v in color]
-    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-@pytest.mark.parametrize(
-    ("ink", "paper"), [((28, 32, 36), (253, 253, 251)), ((220, 223, 226), (21, 24, 27))]
-)
-def test_the_worst_token_can_be_read_on_a_light_and_on_a_dark_page(tmp_path, ink, paper):
-    row = {"title": "a", "step": "b", "tokens": ["a"], "losses": [99.0]}
-    html = tables.coloured_titles(tmp_path, "shades", [row]).html
-    *shade, opacity = map(float, re.search(r"rgba\((.*?)\)", html)[1].split(","))
-    mixed = [opacity * s + (1 - opacity) * p for s, p in zip(shade, paper, strict=True)]
-    low, high = sorted((luminance(ink), luminance(mixed)))
-    assert (high + 0.05) / (low + 0.05) >= 4.5
