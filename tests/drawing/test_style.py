@@ -1,6 +1,7 @@
 """A step's colour, which is the same in every figure, and what a figure's file holds."""
 
 import re
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
@@ -8,6 +9,8 @@ from matplotlib.colors import to_hex
 
 from drawing import bars, curves, rows, style
 from lib.steps import LADDER, STEPS
+
+from .wcag import contrast
 
 # Typed once here, in the order of the steps: that a published figure keeps its colours.
 COLORS = {
@@ -66,6 +69,9 @@ def tokens(out, step):
     bars.next_tokens(out, "figure", make_record(step), 0)
 
 
+FIGURES = [curve, words, batches, final, arms, seeds, tokens]
+
+
 def colors_of(axes):
     """All colours of the lines, points and bars of a figure, and of the text beside them."""
     faces = [face for c in axes.collections for face in c.get_facecolors()]
@@ -74,7 +80,7 @@ def colors_of(axes):
     return {to_hex(own) for own in (*faces, *others)} - {style.GREY, style.FAINT}
 
 
-@pytest.mark.parametrize("figure", [curve, words, batches, final, arms, seeds, tokens])
+@pytest.mark.parametrize("figure", FIGURES)
 @pytest.mark.parametrize("step", [*STEPS, "public_best"])
 def test_a_step_has_its_colour_in_every_kind_of_figure(tmp_path, drawn, figure, step):
     figure(tmp_path, step)
@@ -110,6 +116,48 @@ def test_text_in_a_figure_is_text_and_a_dollar_no_formula(tmp_path):
 
     svg = style.draw(tmp_path, "text", pd.DataFrame(), "Text.", plot).svg
     assert "from $1 to $2 ␣" in re.findall(r"<text [^>]*>(.*?)</text>", svg)
+
+
+PAPERS = {
+    "light": ("#fdfdfb", "#ffffff"),  # of the plain theme, of the official one
+    "dark": ("#15181b", "#1c1917"),
+}
+
+
+def rgb(color):
+    return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
+
+
+@pytest.mark.parametrize(
+    ("figure", "step"),
+    [*((curve, step) for step in (*STEPS, "public_best")), *((f, "02_adamw") for f in FIGURES[1:])],
+)
+def test_text_in_a_figure_can_be_read_on_a_light_and_on_a_dark_page(tmp_path, figure, step):
+    """By the rules in its SVG: each text's own colour leads to the two that it is shown in."""
+    figure(tmp_path, step)
+    svg = (tmp_path / "figures" / "figure.svg").read_text("utf-8")
+    rule = r'text\[style\*="fill: (#\w{6})"\] \{fill: light-dark\((#\w{6}), (#\w{6})\) !important\}'
+    inks = {own: {"light": light, "dark": dark} for own, light, dark in re.findall(rule, svg)}
+    found = re.findall(r"<text style=\"[^\"]*fill: (#\w{6})", svg)
+    assert len(found) == svg.count("<text ") > 3
+    for own in set(found):
+        for scheme, papers in PAPERS.items():
+            for paper in papers:
+                assert contrast(rgb(inks[own][scheme]), rgb(paper)) >= 4.5
+
+
+@pytest.mark.parametrize("paper", ["#fdfdfb", "#15181b"])
+def test_a_line_can_be_told_from_the_page(paper):
+    """WCAG asks for a contrast of 3 of what is not text."""
+    for own in (*style.PALETTE, style.OTHER, style.GREY):
+        assert contrast(rgb(own), rgb(paper)) >= 3
+
+
+def test_a_figure_asks_for_the_scheme_of_the_page_where_it_is_an_image(tmp_path):
+    """And only there: in a page, `:root` is the page."""
+    svg = style.draw(tmp_path, "line", pd.DataFrame(), "", lambda axes: None).svg
+    ElementTree.fromstring(svg)
+    assert svg.count("color-scheme") == svg.count("svg:root {color-scheme: light dark}") == 1
 
 
 def test_a_caption_says_stories_and_preset():
