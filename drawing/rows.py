@@ -54,7 +54,9 @@ def arms(out, label: str, records: list[dict]) -> Drawing:
     return points(out, label, rows, xlabel=LOSS, what="Full-coverage loss", title=title)
 
 
-def points(out, label: str, rows: list[dict], *, xlabel: str, what: str, title="", low=None):
+def points(
+    out, label: str, rows: list[dict], *, xlabel: str, what: str, title="", low=None
+) -> Drawing:
     """Draw a point for each of `rows`, `{name, value, color, ranked}`, the first on top, one scale.
 
     One that is not ranked is hollow and says so. The scale starts at `low`, or, without it, is a
@@ -86,7 +88,7 @@ def points(out, label: str, rows: list[dict], *, xlabel: str, what: str, title="
 
 def pairs(
     out, label: str, rows: list[dict], *, columns, what: str, title="", xlabel=LOSS, digits=".3f"
-):
+) -> Drawing:
     """Draw two numbers of each of `rows`, `{name, color, first, second}`, joined by a line.
 
     The first is hollow, the second filled; `columns` are their names. Where one is None, the row's

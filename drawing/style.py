@@ -1,8 +1,8 @@
 """The look of every figure: one style, one colour a step, and how a figure is written.
 
 - A figure is `figures/<label>.svg`, and the numbers drawn in it `figures/<label>.csv`.
-- A step has the same colour on every page; the colours can be told apart by colour-blind readers
-  and, like the grey of text and axes, read on a light page and on a dark one.
+- A step has the same colour on every page; the colours can be told apart by colour-blind readers,
+  and from a light page and a dark one. Text in a step's colour is a shade of it that can be read.
 - A figure is narrow, so that its text can still be read on a phone.
 """
 
@@ -21,6 +21,16 @@ from lib.steps import STEPS
 GREY, FAINT = "#767c88", "#8f95a0"
 PALETTE = ("#8a8f99", "#d5651b", "#2b7fc4", "#1a9a6c")  # of the steps, in their order
 OTHER = "#a85fb0"  # whatever is not a step
+# Lines can be told from a light page and from a dark one in one colour; text, which needs more
+# contrast (WCAG: 4.5), cannot. So text is a little darker than its line, or a little lighter.
+INK = {
+    GREY: ("#6e747f", "#7e838f"),
+    PALETTE[0]: ("#6f747f", "#8a8f99"),
+    PALETTE[1]: ("#b95817", "#d5651b"),
+    PALETTE[2]: ("#2978b9", "#2e88d1"),
+    PALETTE[3]: ("#16835c", "#1a9a6c"),
+    OTHER: ("#a355ab", "#ae6ab5"),
+}
 STYLE = {
     "svg.fonttype": "none",  # text stays text: it can be selected, and the browser has the glyphs
     "svg.hashsalt": "seven-epochs",
@@ -70,6 +80,7 @@ def draw(out, label: str, data: pd.DataFrame, alt: str, plot, height: float = 3.
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
     # Verdana is as wide as DejaVu Sans, so that text keeps its place where that is not installed.
     svg = svg.getvalue().replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
+    svg = svg.replace("</style>", f"{_ink()}</style>", 1)
     write_text(Path(out) / "figures" / f"{label}.svg", svg)
     return Drawing(svg, alt)
 
@@ -88,3 +99,16 @@ def write_csv(out, label: str, data: pd.DataFrame) -> None:
     """Write what a figure shows as `figures/<label>.csv` under `out`."""
     text = data.to_csv(index=False, lineterminator="\n")
     write_text(Path(out) / "figures" / f"{label}.csv", text)
+
+
+def _ink():
+    """Return the rules that give text its colour on a light page, and on a dark one.
+
+    Within a page, that is the page's own scheme; a figure that is an image asks for it by `:root`.
+    What does not know `light-dark()` shows text in the colour of its line.
+    """
+    rules = (
+        f'text[style*="fill: {own}"] {{fill: light-dark({light}, {dark}) !important}}'
+        for own, (light, dark) in INK.items()
+    )
+    return "\n".join(["", "svg:root {color-scheme: light dark}", *rules, ""])

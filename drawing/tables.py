@@ -6,6 +6,7 @@ from html import escape
 import pandas as pd
 
 from lib.config import changed
+from lib.record import compare_alike, refuse_mixed
 
 from .style import caption
 from .text import plain
@@ -15,32 +16,42 @@ from .text import plain
 class Table:
     """A table as a notebook shows it: HTML, and plain text where there is none.
 
-    The columns named in `words` are set to the left, the others to the right.
+    The columns named in `words` are set to the left, the others to the right. The cells in
+    `strong`, a row's number and a column's name each, are bold, or between asterisks in plain text.
+    The `note` stands below.
     """
 
     data: pd.DataFrame
     words: tuple[str, ...] = ()
+    strong: tuple[tuple[int, str], ...] = ()
+    note: str = ""
 
     def _repr_html_(self):
-        def row(tag, values, more=""):
-            sides = ("left" if name in self.words else f"right{more}" for name in self.data.columns)
-            cells = "".join(
-                f'<{tag} style="text-align: {side}">{escape(str(value))}</{tag}>'
-                for side, value in zip(sides, values, strict=True)
-            )
+        def row(tag, values, more="", place=None):
+            cells = ""
+            for name, value in zip(self.data.columns, values, strict=True):
+                side = "left" if name in self.words else f"right{more}"
+                text = escape(str(value))
+                if (place, name) in self.strong:
+                    text = f"<strong>{text}</strong>"
+                cells += f'<{tag} style="text-align: {side}">{text}</{tag}>'
             return f"<tr>{cells}</tr>"
 
         head = row("th", self.data.columns)
         unbroken = "; white-space: nowrap"
-        rows = self.data.itertuples(index=False)
-        body = "\n".join(row("td", values, unbroken) for values in rows)
+        rows = enumerate(self.data.itertuples(index=False))
+        body = "\n".join(row("td", values, unbroken, place) for place, values in rows)
+        note = f'<caption style="caption-side: bottom">{escape(self.note)}</caption>\n'
         return (
-            f'<table class="dataframe">\n<thead>\n{head}\n</thead>\n<tbody>\n{body}\n'
-            "</tbody>\n</table>"
+            f'<table class="dataframe">\n{note if self.note else ""}<thead>\n{head}\n</thead>\n'
+            f"<tbody>\n{body}\n</tbody>\n</table>"
         )
 
     def __repr__(self):
-        return self.data.to_string(index=False)
+        data = self.data.copy()
+        for place, name in self.strong:
+            data.loc[place, name] = f"*{data.loc[place, name]}*"
+        return "\n".join([data.to_string(index=False), *([self.note] if self.note else [])])
 
 
 def settings_table(old, new) -> Table:
@@ -67,20 +78,40 @@ def summary_table(record: dict) -> Table:
     return Table(pd.DataFrame({"": rows.keys(), "this run": rows.values()}), ("", "this run"))
 
 
-def steps_table(records: list[dict]) -> Table:
-    """Return the losses of each step, a row each; a step that is not lossless is marked."""
-    rows = [
-        {
-            "step": r["title"] + ("" if r["tokenizer"]["lossless"] else " (not lossless)"),
-            "official": plain(r["losses"]["official"]),
-            "coverage": f"{r['losses']['coverage']:.3f}",
-            "full coverage": f"{r['losses']['full_coverage']:.4f}",
-            "bits per byte": f"{r['losses']['bits_per_byte']:.4f}",
-            "test titles": plain(r["losses"]["test"]),
-        }
-        for r in records
-    ]
-    return Table(pd.DataFrame(rows), ("step",))
+def steps_table(records: list[dict], others=()) -> Table:
+    """Return the losses of each step, a row each, the lowest at full coverage in bold.
+
+    A run that is not lossless is marked, and not ranked. `others` are records of what is no step,
+    such as the best public recipe: they come last, and those that do not compare are left out.
+
+    Raises ValueError where the steps themselves do not compare.
+    """
+    refuse_mixed(records)
+    others = [other for other in others if compare_alike([records[0], other])]
+    every = [*records, *others]
+    ranked = [r["losses"]["full_coverage"] for r in every if r["tokenizer"]["lossless"]]
+    rows, strong = [], []
+    for place, record in enumerate(every):
+        losses, lossless = record["losses"], record["tokenizer"]["lossless"]
+        rows.append(
+            {
+                "Step": record["title"] + ("" if lossless else " (not lossless, not ranked)"),
+                "Official (coverage)": f"{plain(losses['official'])} ({losses['coverage']:.1%})",
+                "Full coverage": f"{losses['full_coverage']:.4f}",
+                "Bits per byte": f"{losses['bits_per_byte']:.3f}",
+                "Test titles": plain(losses["test"]),
+                "Parameters": f"{record['parameters']:,}",
+                "Time": _time(record["speed"]["seconds"]),
+            }
+        )
+        if lossless and losses["full_coverage"] == min(ranked):
+            strong.append((place, "Full coverage"))
+    note = f"{_conditions(records[0])} Losses in nats per character; lower is better."
+    note += " The lowest at full coverage is set off."
+    if others:
+        titles = ", ".join(other["title"] for other in others)
+        note += f" No step of this book, but trained beside them: {titles}."
+    return Table(pd.DataFrame(rows), ("Step",), tuple(strong), note)
 
 
 def ladder_table(ladder: dict, kept: bool) -> Table:
@@ -111,3 +142,14 @@ def _setting(value):
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else plain(value)
+
+
+def _conditions(record):
+    stories = record["stories"]
+    version = stories.get("sha256") or stories.get("revision")
+    which = f" ({version[:8]})" if version else ""
+    return f"Preset {record['preset']}, {stories['source']} stories{which}."
+
+
+def _time(seconds):
+    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"

@@ -1,6 +1,5 @@
 """Tables as a notebook shows them."""
 
-import re
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -37,20 +36,139 @@ def test_settings_stand_as_people_write_them():
     assert "n_layer" not in found
 
 
-def luminance(color):
-    """As WCAG 2 defines it, of red, green and blue from 0 to 255."""
-    parts = [v / 255 for v in color]
-    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+def texts(table):
+    """The rows of a table as text, its head first."""
+    return [[text for text, _ in row] for row in cells(table)]
+
+
+def test_a_cell_that_is_set_off_is_bold_and_a_note_stands_below():
+    data = pd.DataFrame({"change": ["a", "b"], "loss": ["1 < 2", "2"]})
+    table = tables.Table(data, ("change",), ((0, "loss"),), "a & b")
+    root = ElementTree.fromstring(table._repr_html_())
+    assert [cell.text for cell in root.iter("strong")] == ["1 < 2"]
+    assert [(note.text, note.get("style")) for note in root.iter("caption")] == [
+        ("a & b", "caption-side: bottom")
+    ]
+    assert " ".join(repr(table).split()) == "change loss a *1 < 2* b 2 a & b"
+    assert data.loc[0, "loss"] == "1 < 2"
+    assert "caption" not in tables.Table(data)._repr_html_()
+
+
+def make_record(title, full_coverage, lossless=True, **other):
+    """A record as far as a table shows it, each number unlike all others."""
+    return {
+        "step": title,
+        "title": title,
+        "preset": "tiny",
+        "stories": {"source": "file", "sha256": "0123456789abcdef"},
+        "titles": {"train": 900, "val": 100},
+        "tokenizer": {"lossless": lossless},
+        "losses": {
+            "official": 1.23456,
+            "coverage": 0.8754,
+            "full_coverage": full_coverage,
+            "bits_per_byte": 2.34567,
+            "test": 1.45678,
+            "unigram": 1.9,
+        },
+        "parameters": 1234567,
+        "steps": 4321,
+        "speed": {"seconds": 754.0, "tokens_per_second": 9876.5},
+        "environment": {"device": "a CPU", "precision": "float32", "torch": "2.0"},
+        **other,
+    }
+
+
+def strong(table):
+    """The first cell of each row that has a cell set off, and that cell."""
+    rows = ElementTree.fromstring(table._repr_html_()).iter("tr")
+    return [(row[0].text, cell.text) for row in rows for cell in row.iter("strong")]
+
+
+def test_the_steps_have_their_losses_size_and_time_and_the_lowest_is_set_off():
+    table = tables.steps_table([make_record("one", 2.00004), make_record("two", 1.76543)])
+    head, one, _ = texts(table)
+    assert head == [
+        "Step",
+        "Official (coverage)",
+        "Full coverage",
+        "Bits per byte",
+        "Test titles",
+        "Parameters",
+        "Time",
+    ]
+    assert one == ["one", "1.2346 (87.5%)", "2.0000", "2.346", "1.4568", "1,234,567", "12.6 min"]
+    assert strong(table) == [("two", "1.7654")]
+    assert repr(table).count("*") == 2 and "*1.7654*" in repr(table)
+    assert table.note.startswith("Preset tiny, file stories (01234567). Losses in nats per char")
+
+
+def test_a_run_that_is_not_lossless_is_marked_and_not_ranked():
+    records = [make_record("one", 2.0), make_record("low", 1.1, lossless=False)]
+    table = tables.steps_table(records)
+    assert [row[0] for row in texts(table)[1:]] == ["one", "low (not lossless, not ranked)"]
+    assert strong(table) == [("one", "2.0000")]
+    assert strong(tables.steps_table(records[1:])) == []
+
+
+def test_what_is_not_known_is_a_dash_and_a_short_run_has_seconds():
+    record = make_record("one", 2.0, speed={"seconds": 41.6})
+    record["losses"] |= {"official": None, "test": None}
+    (row,) = texts(tables.steps_table([record]))[1:]
+    assert (row[1], row[4], row[6]) == ("– (87.5%)", "–", "42 s")
+
+
+def test_the_public_recipe_comes_last_and_is_ranked_where_it_compares():
+    steps, peer = [make_record("one", 2.0), make_record("two", 1.8)], make_record("peer", 1.5)
+    table = tables.steps_table(steps, [peer])
+    assert [row[0] for row in texts(table)[1:]] == ["one", "two", "peer"]
+    assert strong(table) == [("peer", "1.5000")]
+    assert table.note.endswith("No step of this book, but trained beside them: peer.")
 
 
 @pytest.mark.parametrize(
-    ("ink", "paper"), [((28, 32, 36), (253, 253, 251)), ((220, 223, 226), (21, 24, 27))]
+    "other",
+    [
+        {"preset": "small"},
+        {"stories": {"source": "file", "sha256": "another"}},
+        {"titles": {"train": 900, "val": 99}},
+    ],
 )
-def test_the_worst_token_can_be_read_on_a_light_and_on_a_dark_page(tmp_path, ink, paper):
-    row = {"title": "a", "step": "b", "tokens": ["a"], "losses": [99.0]}
-    html = tables.coloured_titles(tmp_path, "shades", [row]).html
-    *shade, opacity = map(float, re.search(r"rgba\((.*?)\)", html)[1].split(","))
-    mixed = [opacity * s + (1 - opacity) * p for s, p in zip(shade, paper, strict=True)]
-    low, high = sorted((luminance(ink), luminance(mixed)))
-    assert (high + 0.05) / (low + 0.05) >= 4.5
+def test_what_does_not_compare_with_the_steps_is_left_out_or_refused(other):
+    steps, peer = [make_record("one", 2.0)], make_record("peer", 1.5, **other)
+    table = tables.steps_table(steps, [peer])
+    assert [row[0] for row in texts(table)[1:]] == ["one"]
+    assert strong(table) == [("one", "2.0000")]
+    assert "peer" not in table.note
+    with pytest.raises(ValueError, match=r"do not compare \(one: preset tiny.*peer: preset"):
+        tables.steps_table([*steps, peer])
+
+
+def test_a_run_is_summed_up_with_the_unit_of_each_number():
+    rows = texts(tables.summary_table(make_record("one", 2.00004)))[1:]
+    assert dict(rows) == {
+        "full-coverage loss": "2.0000 nats per character",
+        "official loss": "1.2346 nats per character (coverage 0.875)",
+        "bits per byte": "2.3457",
+        "loss on the test titles": "1.4568 nats per character",
+        "measured on": "100 validation titles, file stories, preset tiny",
+        "parameters": "1,234,567",
+        "trained": "4,321 steps in 754 s, 9,876 tokens per second",
+        "on": "a CPU, float32, torch 2.0",
+    }
+
+
+def test_the_ladder_is_told_in_two_tables_with_one_standard_error():
+    rungs = {
+        "03_rope_vocab": {"title": "step two", "mean": 2.0},
+        "muon": {"title": "Muon", "why": "it moves", "gain": 0.5, "standard_error": 0.02},
+        "gate": {"title": "gate", "why": "it shuts", "gain": -0.1, "standard_error": 0.05},
+        "mask": {"title": "mask", "why": "it hides", "gain": 0.25},
+    }
+    for name, kept in (("muon", True), ("gate", False), ("mask", True)):
+        rungs[name]["kept"] = kept
+    head, *kept = texts(tables.ladder_table({"rungs": rungs}, kept=True))
+    assert head == ["change", "what we expected", "gain"]
+    assert kept == [["Muon", "it moves", "+0.5000 ± 0.0200"], ["mask", "it hides", "+0.2500"]]
+    (left,) = texts(tables.ladder_table({"rungs": rungs}, kept=False))[1:]
+    assert left == ["gate", "it shuts", "-0.1000 ± 0.0500"]

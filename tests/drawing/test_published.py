@@ -1,0 +1,148 @@
+"""The published figures, drawn again from the published records: the same files, byte for byte.
+
+A figure of one preset and one version of Matplotlib is one file. After a change of style, publish
+the figures again.
+"""
+
+import csv
+import json
+
+import pytest
+
+from drawing import bars, curves, rows
+from drawing.style import GREY, OTHER, caption, color
+from lib.files import BOOK, read_json
+from lib.record import read_record, read_steps
+from lib.steps import PUBLIC_BEST
+from studies.ladder import read_ladder
+from studies.seeds import read_seeds
+
+PRESET = json.loads((BOOK / "results" / "report.json").read_text("utf-8"))["preset"]
+# These are drawn from the stories or the weights, which are not published.
+NOT_FROM_RECORDS = {
+    "headlines_by_loss",
+    "loss_by_word",
+    "sampled_headlines",
+    "token_frequency_input",
+}
+
+
+def redraw(out):
+    """Draw under `out` every figure that follows from the published records."""
+    steps = read_steps(BOOK, PRESET)
+    one, two, three, four = steps[:4]
+    measured = read_json(BOOK, PRESET, "measuring", "run notebooks/measuring.ipynb")
+
+    curves.loss_curves(out, "loss_by_step", steps)
+    for label, count in (("first_run", 1), ("step_one", 2), ("step_two", 3), ("step_three", 4)):
+        curves.loss_curves(out, f"loss_{label}", steps[:count])
+    curves.loss_by_batch(out, "loss_by_batch", three, measured["batch"]["sweep"])
+
+    for label, record, which in (
+        ("token_frequency_first_run", one, 0),
+        ("step_one_words", two, 0),
+        ("output_step_two_token_10", three, 0),
+        ("token_predictions_two", three, 1),
+        ("output_step_three_token_10", four, 0),
+        ("token_predictions_three", four, 1),
+    ):
+        bars.next_tokens(out, label, record, which)
+
+    arms = [arm(f"03_rope_vocab-{name}") for name in ("rope", "vocab", "rope_vocab")]
+    names = ["step one", *(record["title"] for record in arms), "step two whole"]
+    rows.final_losses(out, "ablations_step_two", [two, *arms, three], names)
+    rows.arms(out, "lower_case", [two, arm("lower_case")])
+    rows.arms(out, "tokenizer_leak", [two, arm("tokenizer_train")])
+
+    ladder = read_ladder(BOOK, "tiny")
+    rows.ladder(out, "ladder", ladder)
+    rows.ladders(out, "ladder_order", ladder, read_ladder(BOOK, "small"))
+    names = ("02_adamw", "03_rope_vocab", PUBLIC_BEST, "04_lowest_loss")
+    rows.seeds(out, "public_best", [read_seeds(BOOK, name, "tiny") for name in names])
+
+    draw_repeated(out, steps, measured)
+    draw_scale(out, steps, measured)
+    draw_peers(out, measured)
+
+
+def arm(name):
+    return read_record(BOOK, PRESET, f"ablations/{name}")
+
+
+def draw_repeated(out, steps, measured):
+    parts = measured["repeated"]["steps"]
+    lines = [
+        {
+            "name": record["title"],
+            "color": color(record["step"]),
+            "first": parts[record["step"]].get("repeated"),
+            "second": parts[record["step"]]["without"],
+        }
+        for record in steps
+    ]
+    what = "Full-coverage loss of each step"
+    columns = ("titles in training as well", "other titles")
+    title = caption(steps[0])
+    rows.pairs(out, "repeated_titles", lines, columns=columns, what=what, title=title)
+
+
+def draw_scale(out, steps, measured):
+    scale = measured["scale"]
+    names = {
+        "uniform": "uniform bytes",
+        "unigram": "unigram, baseline's tokens",
+        "xz": "xz",
+        "ppmd": f"PPMd, order {scale['order']}",
+    }
+    lines = [(name, scale[key], GREY, True) for key, name in names.items()]
+    for r in steps:
+        bits, lossless = r["losses"]["bits_per_byte"], r["tokenizer"]["lossless"]
+        lines.append((r["title"], bits, color(r["step"]), lossless))
+    lines.sort(key=lambda line: -line[1])
+    lines = [dict(zip(("name", "value", "color", "ranked"), line, strict=True)) for line in lines]
+    title = caption(steps[0])
+    rows.points(
+        out, "scale", lines, xlabel="bits per byte", what="Bits per byte", title=title, low=0
+    )
+
+
+def draw_peers(out, measured):
+    lines = []
+    with open(BOOK / "peers.csv", encoding="utf-8", newline="") as file:
+        peers = list(csv.DictReader(file))
+    for peer in peers:
+        name = peer["key"].replace("_", " ").replace("step", "report, step")
+        line = {"name": name, "first": float(peer["reported"]), "second": None, "color": GREY}
+        if peer["lossless"] != "yes":
+            line |= {"note": "lossy: not comparable", "color": OTHER}
+        elif not peer["coverage"]:
+            line |= {"note": "not known", "range": tuple(measured["not_known"].values())}
+        else:
+            line["second"] = line["first"] / float(peer["coverage"])
+        lines.append(line)
+    rows.pairs(
+        out,
+        "peers_corrected",
+        lines,
+        columns=("as reported", "divided by coverage, an estimate"),
+        what="Public results on the challenge",
+        title="the challenge's own titles",
+    )
+
+
+@pytest.fixture(scope="module")
+def redrawn(tmp_path_factory):
+    """The folder of the figures drawn again."""
+    out = tmp_path_factory.mktemp("redrawn")
+    redraw(out)
+    return out / "figures"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".svg"])
+def test_a_published_figure_is_what_the_published_records_give(redrawn, suffix):
+    published = {p.name: p for p in (BOOK / "figures").glob(f"*{suffix}")}
+    ours = {p.name: p for p in redrawn.glob(f"*{suffix}")}
+    there = {name for name in published if name.removesuffix(suffix) not in NOT_FROM_RECORDS}
+    assert set(ours) == there
+    differ = [name for name in ours if ours[name].read_bytes() != published[name].read_bytes()]
+    assert not differ
