@@ -7,7 +7,9 @@ data          stories → titles → split
 casing        capitals as marks, and back
 tokenizer     titles → tokens, four kinds
 batches       tokens → windows → batches
+dropout       from few random bits
 model         the decoder
+objective     what is minimised: cross-entropy, R-Drop
 optim         optimizers, Muon, and the learning-rate schedules
 evaluate      the losses
 identity      what a run's numbers depend on

@@ -49,7 +49,7 @@ class Stream:
     """
 
     def __init__(self, ids: Tensor, config: Config):
-        self.ids, self.shape = ids, (_batch_size(config), config.block_size)
+        self.ids, self.shape = ids, (_batch_size(config), config.window)
         self.span = self.shape[0] * self.shape[1]
         if len(ids) <= self.span:
             raise ValueError(
@@ -76,7 +76,7 @@ class Shuffled:
     """
 
     def __init__(self, ids: Tensor, config: Config):
-        self.block_size = config.block_size
+        self.block_size = config.window
         lengths = torch.diff(
             torch.nonzero(ids == EOS_ID).flatten().cpu(), prepend=torch.tensor([-1])
         )
@@ -85,7 +85,7 @@ class Shuffled:
         for epoch in range(config.epochs):
             order = np.random.default_rng([config.seed, epoch]).permutation(len(titles))
             stream = torch.cat([titles[i] for i in order])
-            bounds = torch.tensor(cuts(stream, config.block_size), device=ids.device)
+            bounds = torch.tensor(cuts(stream, config.window), device=ids.device)
             self.epochs.append((stream, bounds))
             count = len(bounds) - 1
             parts = np.array_split(np.arange(count), -(-count // _batch_size(config)))

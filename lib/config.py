@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from .files import as_json
 from .steps import RECIPES, STEPS
 
-TOKENIZERS = ("bpe", "sp_bpe", "sp_unigram", "sp_bpe_case")
+TOKENIZERS = ("bpe", "unigram", "sp_bpe", "sp_unigram", "sp_bpe_case")
 CHOICES = {
     "tokenizer": TOKENIZERS,
     "tokenizer_titles": ("train+val", "train"),
@@ -20,6 +20,7 @@ CHOICES = {
     "optimizer": ("sgd", "adamw", "muon"),
     "schedule": ("cosine", "wsd", "wsd_sqrt"),
     "precision": ("auto", "fp32", "bf16"),
+    "gate": ("none", "channel", "head"),
 }
 
 SMALLEST_VOCAB = 512  # tokens, of which sentencepiece needs 256 for the bytes
@@ -43,23 +44,26 @@ class Config:
     n_layer: int
     n_embd: int
     n_head: int
-    block_size: int
-    batch_size: int  # windows of block_size tokens, of `official` too
+    block_size: int  # of `official`, whatever a step trains with
+    batch_size: int  # likewise, windows of block_size tokens
 
     seed: int = 1337
     val_frac: float = 0.10
-    tokenizer: str = "bpe"  # or sentencepiece's: "sp_bpe", "sp_unigram", "sp_bpe_case"
+    tokenizer: str = "bpe"  # or "unigram", or sentencepiece's: "sp_bpe", "sp_unigram", …_case
     tokenizer_titles: str = "train+val"  # the titles that the tokenizer is trained on
     position: str = "learned"  # or "rope"
     norm: str = "layernorm"  # or "rmsnorm"
     mlp_ratio: int = 4
     title_mask: bool = False  # attention within a title only
-    gate: bool = False  # of each head's output, before the projection
+    bias: bool = True  # in all layers and LayerNorms, but never in the head
+    gate: str = "none"  # of each head's output: "channel" by channel, or one for a "head"
     layer_scale: float = 0.0  # what each branch is scaled by at the start; 0: not at all
+    block_factor: int = 1  # tokens of a window that is trained on, as a multiple of block_size
     batch_factor: float = 1.0  # windows a training step takes, as a multiple of batch_size
     windows: str = "stream"  # or "titles": whole ones, shuffled anew each epoch
     dropout: float = 0.1
-    r_drop: float = 0.0  # weight of the divergence between two passes; 0: one pass
+    attention_dropout: bool = True  # of the weights of attention as well
+    r_drop: float = 0.0  # weight of the mean divergence between two passes; 0: one pass
     optimizer: str = "sgd"  # or "adamw", or "muon" with AdamW beside it
     learning_rate: float = 6e-3
     betas: tuple[float, float] | None = None
@@ -87,6 +91,11 @@ class Config:
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is at least 0 and below 1.")
 
+    @property
+    def window(self) -> int:
+        """The tokens of a window that is trained on: the most that the model can read."""
+        return self.block_size * self.block_factor
+
     def change(self, *, vocab_factor: float = 1, **changes) -> "Config":
         """Return a copy with `changes`, and the vocabulary `vocab_factor` times as large.
 
@@ -102,7 +111,9 @@ class Config:
 
     @classmethod
     def from_dict(cls, settings: dict) -> "Config":
-        """Return the Config that `as_dict` came from."""
+        """Return the Config that `as_dict` came from; a setting that is missing is not filled in."""
+        if missing := [f.name for f in fields(cls) if f.name not in settings]:
+            raise ValueError(f"there is no {', '.join(missing)} in these settings.")
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
 
 

@@ -17,9 +17,23 @@ def best_device() -> torch.device:
 
 
 def use_bf16(precision: str, device: torch.device) -> bool:
-    """Return whether to train in bf16: where asked, or on `auto` where the GPU has it natively."""
-    native = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
-    return precision == "bf16" or (precision == "auto" and native)
+    """Return whether to train in bf16: where asked, or on `auto` where the device has it natively.
+
+    A device that only emulates it, as older GPUs and CPUs do, is slower with it than without.
+    """
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and _cpu_has_bf16()
+
+
+def _cpu_has_bf16():
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # not there before PyTorch 2.12
+    if any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16")):
+        return True
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in asked)
 
 
 def peak_memory() -> int | None:

@@ -3,11 +3,13 @@
 - `official` is the challenge's own `evaluate()`. It drops the last partial span of tokens but
   divides by all characters, so it falls when `block_size × batch_size` grows. `coverage` says
   how many of the tokens it scored, and is always shown beside it.
-- `full_coverage` predicts every token exactly once. The report ranks by it.
+- `full_coverage` predicts every token exactly once, in windows that end where titles end, for every
+  model alike. The report ranks by it.
 - `bits_per_byte` is the same likelihood against the size of the text in bytes, which compressors
   are measured by as well.
 
-Evaluation is in fp32, with dropout off, and adapts to nothing that it scores.
+Evaluation is with dropout off, and adapts to nothing that it scores. It is in fp32, but for the
+points of a curve on the way, which may be in the run's own precision.
 """
 
 import math
@@ -20,7 +22,7 @@ from torch import Tensor
 from .batches import IGNORED, cuts, windows
 from .tokenizer import EOS
 
-TOKENS_AT_ONCE = 8192  # bounds the memory that the logits take
+TOKENS_AT_ONCE = 2048  # bounds the memory that the logits take
 
 
 def characters(titles: list[str]) -> int:
@@ -34,15 +36,16 @@ def size_in_bytes(titles: list[str]) -> int:
 
 
 @torch.no_grad()
-def nll(model, x: Tensor, y: Tensor) -> Tensor:
+def nll(model, x: Tensor, y: Tensor, bf16: bool = False) -> Tensor:
     """Return the negative log-likelihood of targets y (B, T) after inputs x (B, T), in nats.
 
-    The result is float32 `(B, T)`. The model is left in the mode it came in.
+    The result is float32 `(B, T)`; with `bf16` the products before it are not. The model is left in
+    the mode it came in.
     """
     training = model.training
     model.eval()
     rows = max(1, TOKENS_AT_ONCE // x.shape[1])
-    with torch.autocast(x.device.type, enabled=False):
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
         losses = [
             F.cross_entropy(model(a).float().transpose(1, 2), b, reduction="none")
             for a, b in zip(x.split(rows), y.split(rows), strict=True)
@@ -51,7 +54,9 @@ def nll(model, x: Tensor, y: Tensor) -> Tensor:
     return torch.cat(losses)
 
 
-def official(model, ids: Tensor, chars: int, block_size: int, batch_size: int):
+def official(
+    model, ids: Tensor, chars: int, block_size: int, batch_size: int, bf16: bool = False
+) -> tuple[float, float]:
     """Return the challenge's loss in nats per character, and its coverage of `ids` (N,).
 
     Spans of `block_size × batch_size + 1` tokens, none overlapping; in each, all but the first
@@ -64,21 +69,19 @@ def official(model, ids: Tensor, chars: int, block_size: int, batch_size: int):
         return math.nan, 0.0
     spans = ids[: count * span].view(count, span)
     x, y = (part.reshape(-1, block_size) for part in (spans[:, :-1], spans[:, 1:]))
-    return total(nll(model, x, y)) / chars, y.numel() / len(ids)
+    return total(nll(model, x, y, bf16)) / chars, y.numel() / len(ids)
 
 
-def token_losses(model, ids: Tensor, block_size: int, whole_titles: bool = False) -> Tensor:
+def token_losses(model, ids: Tensor, block_size: int, bf16: bool = False) -> Tensor:
     """Return the negative log-likelihood of every token of `ids` (N,), once each, in nats.
 
-    Consecutive windows of `block_size`, the last one shorter; with `whole_titles` a window ends
-    where a title does, so that a model that looks no further back than its title misses nothing of
-    it. A token's context is what stands before it in its window, and the one token before the
-    window: `<eos>` for the first.
+    Consecutive windows of at most `block_size` tokens, each ending where a title does, so that no
+    title is torn from its beginning; only a title longer than a window is cut. A token's context is
+    what stands before it in its window, and the one token before the window: `<eos>`.
     """
-    count = len(ids)
-    bounds = cuts(ids, block_size) if whole_titles else [*range(0, count, block_size), count]
-    x, y = windows(ids, torch.tensor(bounds, device=ids.device), block_size)
-    return nll(model, x, y)[y != IGNORED]
+    bounds = torch.tensor(cuts(ids, block_size), device=ids.device)
+    x, y = windows(ids, bounds, block_size)
+    return nll(model, x, y, bf16)[y != IGNORED]
 
 
 def total(losses: Tensor) -> float:

@@ -2,18 +2,21 @@
 
 - pre-norm: LayerNorm with bias, or RMSNorm
 - positions: learned and added to the input, or rotary (RoPE) on queries and keys
-- exact GELU, MLP four times as wide, biases everywhere but on the head
+- exact GELU, MLP four times as wide, biases everywhere but on the head, or nowhere
 - the head shares the token embedding's weights
-- attention by PyTorch's SDPA, which picks the fastest kernel the device has; on every token
-  before, or only on those of the same title
+- attention on every token before, or only on those of the same title; by PyTorch's SDPA, which
+  picks the fastest kernel the device has, but on a CPU with dropout, where SDPA has none
 - heads whose output is gated by their own input, branches scaled by a learned vector
 """
+
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import Config
+from .dropout import Dropout, dropout
 from .tokenizer import EOS_ID
 
 
@@ -45,28 +48,43 @@ def within_titles(ids: Tensor) -> Tensor:
 class Attention(nn.Module):
     """Causal self-attention: (B, T, n_embd) → (B, T, n_embd), where `mask` allows if there is one.
 
-    With `gate`, what each channel of a head brings is multiplied by a sigmoid of the input.
+    With a gate, what a head brings is multiplied by a sigmoid of the input: by one number for each
+    of its channels, or by one for the whole head.
     Qiu et al. 2025, https://arxiv.org/abs/2505.06708
     """
 
     def __init__(self, config: Config, rotate):
         super().__init__()
-        self.n_head, self.dropout, self.rotate = config.n_head, config.dropout, rotate
-        self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd)
-        self.proj = nn.Linear(config.n_embd, config.n_embd)
-        self.gate = nn.Linear(config.n_embd, config.n_embd) if config.gate else None
+        self.n_head, self.rotate = config.n_head, rotate
+        self.dropout = config.dropout if config.attention_dropout else 0.0
+        width, gates = config.n_embd, {"none": 0, "head": config.n_head, "channel": config.n_embd}
+        self.qkv = nn.Linear(width, 3 * width, bias=config.bias)
+        self.proj = nn.Linear(width, width, bias=config.bias)
+        count = gates[config.gate]
+        self.gate = nn.Linear(width, count, bias=config.bias) if count else None
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         B, T, C = x.shape
         q, k, v = self.qkv(x).view(B, T, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)  # (B, H, T, D)
         if self.rotate is not None:
             q, k = self.rotate(q), self.rotate(k)
-        dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=mask is None
-        )
-        y = y.transpose(1, 2).reshape(B, T, C)
-        return self.proj(y if self.gate is None else y * self.gate(x).sigmoid())
+        y = self._attend(q, k, v, mask).transpose(1, 2)  # (B, T, H, D)
+        if self.gate is not None:
+            y = y * self.gate(x).sigmoid().view(B, T, self.n_head, -1)
+        return self.proj(y.reshape(B, T, C))
+
+    def _attend(self, q, k, v, mask):
+        rate = self.dropout if self.training else 0.0
+        if not rate or q.device.type != "cpu":
+            return F.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, dropout_p=rate, is_causal=mask is None
+            )
+        if mask is None:
+            T = q.shape[-2]
+            mask = torch.ones(T, T, dtype=torch.bool, device=q.device).tril()
+        scores = q @ k.mT * (1 / math.sqrt(q.shape[-1]))
+        weights = scores.masked_fill(~mask, -math.inf).softmax(-1)
+        return dropout(weights.type_as(v), rate) @ v
 
 
 class LayerScale(nn.Module):
@@ -92,11 +110,11 @@ class Block(nn.Module):
         self.attention_norm, self.attention = _norm(config), Attention(config, rotate)
         self.mlp_norm = _norm(config)
         self.mlp = nn.Sequential(
-            nn.Linear(width, config.mlp_ratio * width),
+            nn.Linear(width, config.mlp_ratio * width, bias=config.bias),
             nn.GELU(),
-            nn.Linear(config.mlp_ratio * width, width),
+            nn.Linear(config.mlp_ratio * width, width, bias=config.bias),
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.attention_scale, self.mlp_scale = _scale(config), _scale(config)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -105,7 +123,7 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """The model: ids (B, T) → logits (B, T, vocab_size), T at most `config.block_size`.
+    """The model: ids (B, T) → logits (B, T, vocab_size), T at most `config.window`.
 
     `rotate` is the function that turns queries and keys by their position where
     `config.position` is "rope"; a notebook may pass its own.
@@ -113,12 +131,12 @@ class GPT(nn.Module):
 
     def __init__(self, config: Config, vocab_size: int, rotate=rope):
         super().__init__()
-        self.block_size, self.title_mask = config.block_size, config.title_mask
+        self.block_size, self.title_mask = config.window, config.title_mask
         learned = config.position == "learned"
         self.embedding = nn.Embedding(vocab_size, config.n_embd)
-        shape = (config.block_size, config.n_embd)
+        shape = (config.window, config.n_embd)
         self.position = nn.Parameter(torch.zeros(shape)) if learned else None
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         rotate = None if learned else rotate
         self.blocks = nn.ModuleList(Block(config, rotate) for _ in range(config.n_layer))
         self.norm = _norm(config)
@@ -127,6 +145,10 @@ class GPT(nn.Module):
         self.head.weight = self.embedding.weight
 
     def forward(self, ids: Tensor) -> Tensor:
+        return self.head(self.hidden(ids))
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        """Return what the head reads, for ids (B, T): (B, T, n_embd)."""
         if ids.shape[1] > self.block_size:
             raise ValueError(f"{ids.shape[1]} tokens do not fit a block of {self.block_size}.")
         x = self.embedding(ids)
@@ -136,7 +158,7 @@ class GPT(nn.Module):
         mask = within_titles(ids) if self.title_mask else None
         for block in self.blocks:
             x = block(x, mask)
-        return self.head(self.norm(x))
+        return self.norm(x)
 
     def count_parameters(self) -> int:
         """Return how many numbers are learned; those that the head shares count once."""
@@ -149,8 +171,8 @@ def _scale(config):
 
 def _norm(config):
     if config.norm == "rmsnorm":
-        return nn.RMSNorm(config.n_embd, eps=1e-5)
-    return nn.LayerNorm(config.n_embd)
+        return nn.RMSNorm(config.n_embd, eps=1e-6)
+    return nn.LayerNorm(config.n_embd, bias=config.bias)
 
 
 def _init(module):

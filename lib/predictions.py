@@ -83,7 +83,7 @@ def title_losses(model, tokenizer: Tokenizer, titles: list[str]) -> list[list[fl
     """
     device = next(model.parameters()).device
     ids = torch.from_numpy(tokenizer.stream(titles)).to(device)
-    losses = iter(token_losses(model, ids, model.block_size, model.title_mask).tolist())
+    losses = iter(token_losses(model, ids, model.block_size).tolist())
     return [[next(losses) for _ in range(len(t) + 1)] for t in tokenizer.encode(titles)]
 
 

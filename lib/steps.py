@@ -47,9 +47,9 @@ STEPS = {
             "vocab_factor": 0.125,
             "title_mask": True,
             "windows": "titles",
-            "gate": True,
+            "gate": "channel",
             "batch_factor": 0.5,
-            "r_drop": 2.0,
+            "r_drop": 1.0,
         },
     },
 }
@@ -67,7 +67,7 @@ RECIPES = {
             "vocab_factor": 0.5,
             "title_mask": True,
             "windows": "titles",
-            "gate": True,
+            "gate": "channel",
             "layer_scale": 0.1,
             "batch_factor": 0.5,  # 4,096 tokens a step on `full`
             "dropout": 0.2,
@@ -128,12 +128,12 @@ LEVERS = {
     "gate": {
         "title": "gated attention",
         "why": "a head can keep silent where it has nothing to add",
-        "changes": {"gate": True},
+        "changes": {"gate": "channel"},
     },
     "r_drop": {
         "title": "R-Drop",
         "why": "two dropouts must agree, which regularises where seven epochs start to memorise",
-        "changes": {"r_drop": 1.0},
+        "changes": {"r_drop": 0.5},
     },
     "tokens": {
         "title": "half the tokens a step",
@@ -168,7 +168,7 @@ SEARCH = {
         "learning_rate": (1e-3, 2e-2, "log"),
         "muon_weight_decay": (0.03, 3.0, "log"),
         "dropout": (0.0, 0.5),
-        "r_drop": (0.5, 4.0, "log"),
+        "r_drop": (0.25, 4.0, "log"),
         "decay": (0.2, 0.9),
         "ema": [0.0, 0.95, 0.98, 0.99],
         "batch_factor": [0.5, 1.0, 2.0],

@@ -2,11 +2,11 @@
 
 - What a batch is, is told in `lib.batches`; how the learning rate moves, in `lib.optim`. Gradients
   are clipped at a global norm.
-- With `r_drop`, a batch goes through the model twice, under two dropouts, and the two predictions
-  are drawn together (Liang et al. 2021, https://arxiv.org/abs/2106.14448).
+- What is minimised is told in `lib.objective`.
 - With `ema`, a moving average of the weights is what is measured and what is left at the end.
 - The validation loss is measured after the first step, `evals_per_epoch` times an epoch, and at
-  the end. Between evaluations no loss is read back from a GPU.
+  the end: there in fp32, before in the run's own precision. Between evaluations no loss is read
+  back from a GPU.
 - The same seed on the same machine gives the same numbers; on a CPU bit for bit, at one number of
   threads.
 - Given a folder, it leaves a checkpoint at each evaluation and continues from the newest there.
@@ -21,12 +21,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from .batches import BATCHES, IGNORED
+from .batches import BATCHES
 from .checkpoint import Checkpoints, restore, state_of
 from .config import Config
 from .data import Titles
@@ -35,6 +34,7 @@ from .evaluate import characters, official, token_losses, total
 from .files import held, write_text
 from .identity import identity, modules
 from .model import GPT, rope
+from .objective import losses
 from .optim import OPTIMIZERS, schedule
 from .tokenizer import Tokenizer, train_tokenizer
 
@@ -129,7 +129,7 @@ def train(
             model.train()
             x, y = data.batch(step - 1)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                loss, objective = _losses(model, x, y, config.r_drop)
+                loss, objective = losses(model, x, y, config.r_drop)
             model.zero_grad(set_to_none=True)
             objective.backward()
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
@@ -140,7 +140,8 @@ def train(
                 average.update_parameters(model)
             if _is_due(step, data.steps, config):
                 watch.pause(step)
-                watch.measured(step, _measure(measured, config, val_ids, titles))
+                own = bf16 and step < data.steps
+                watch.measured(step, _measure(measured, config, val_ids, titles, own))
                 if store is not None:
                     finished = step == data.steps
                     store.save(step, {"done": done, **state_of(changing, finished)})
@@ -167,22 +168,6 @@ def train(
         accepted=done["accepted"],
         resumed=resumed,
     )
-
-
-def _losses(model, x, y, r_drop):
-    """Return the mean cross-entropy in nats per token, and what is minimised.
-
-    With `r_drop`, to the mean of the two passes' cross-entropies is added r_drop / 2 times the mean
-    of the divergences (Kullback–Leibler) of each from the other: the paper's loss, halved.
-    """
-    if not r_drop:
-        loss = F.cross_entropy(model(x).flatten(0, 1), y.flatten())
-        return loss, loss
-    y = y.flatten()
-    a, b = model(torch.cat((x, x))).flatten(0, 1).float().log_softmax(-1).chunk(2)
-    loss = (F.nll_loss(a, y) + F.nll_loss(b, y)) / 2
-    apart = ((a.exp() - b.exp()) * (a - b)).sum(-1)[y != IGNORED].mean() / 2
-    return loss, loss + r_drop / 2 * apart
 
 
 def _is_due(step, steps, config):
@@ -282,10 +267,11 @@ def _average(model, decay):
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 
-def _measure(model, config, val_ids, titles):
+def _measure(model, config, val_ids, titles, bf16):
     chars = characters(titles.val)
-    loss, coverage = official(model, val_ids, chars, config.block_size, config.batch_size)
-    every_token = token_losses(model, val_ids, config.block_size, config.title_mask)
+    span = config.block_size, config.batch_size
+    loss, coverage = official(model, val_ids, chars, *span, bf16)
+    every_token = token_losses(model, val_ids, model.block_size, bf16)
     return {
         "official": None if math.isnan(loss) else loss,  # no whole span fits
         "coverage": coverage,
