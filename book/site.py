@@ -22,7 +22,7 @@ from pathlib import Path
 import yaml
 
 from .contents import pages
-from .repository import branch, github
+from .repository import branch, elsewhere, github
 
 NODE_MAJOR = 20
 PROBE_SECONDS = 5
@@ -60,8 +60,8 @@ def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> 
     if base_url is not None:
         env["BASE_URL"] = base_url.rstrip("/")
     slug = github(root)
-    if slug:  # the plugins ask no git: what they link to is what is known here
-        env |= {"BOOK_GITHUB": slug, "BOOK_BRANCH": branch(root)}
+    # The plugins ask no git: what they link to is what is known here.
+    env |= {"BOOK_GITHUB": slug or "", "BOOK_BRANCH": branch(root)}
     run = subprocess.run(
         command,
         cwd=root,
@@ -81,10 +81,13 @@ def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> 
     problems += check_site(root)
     if problems:
         raise SiteError("the book is broken:\n" + "\n".join(f"  {line}" for line in problems))
+    once = "Set it once: make github SLUG=owner/name, then commit and push"
     if slug is None:
+        print(f"no Open in Colab links: this book does not know its repository. {once}")
+    elif others := elsewhere(root, slug):
         print(
-            "no Open in Colab links: this book does not know its repository. "
-            "Set it once: make github SLUG=owner/name"
+            f"the Open in Colab links lead to {slug}, and the setup cells there do not know it: "
+            f"REPOSITORY is empty, or another's, in {', '.join(others)}. {once}"
         )
     return html
 

@@ -1,40 +1,32 @@
-"""Rendering the site: every kind of breakage is found, the theme is chosen, Colab is served."""
+"""Rendering the site: every kind of breakage is found, and the theme is chosen."""
 
-import functools
 import http.server
-import importlib.metadata
 import io
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 import threading
 import time
-import types
 import urllib.request
 import zipfile
 from pathlib import Path
 
-import nbformat
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell
 
 from book import site
-from book.repository import github, set_github
 from book.site import SiteError, build_site, choose_theme
-from lib.colab import install_missing
 
-from .test_plugins import ROOT, make_book, make_cell, make_notebook, make_theme
+from ..plugins.test_plugins import ROOT, make_cell, make_notebook, make_theme
+from ..plugins.test_plugins import make_book as plain_book
 
 
-def setup_cell(path: Path) -> str:
-    """The source of a notebook's setup cell: the one that names the repository."""
-    cells = nbformat.read(path, as_version=4).cells
-    (source,) = [c.source for c in cells if c.cell_type == "code" and "REPOSITORY = " in c.source]
-    return source
+def make_book(*arguments, **options) -> Path:
+    """A book that has no records."""
+    root = plain_book(*arguments, **options)
+    (root / "results").mkdir(exist_ok=True)
+    (root / "results" / "report.json").write_text('{"preset": "small"}')
+    return root
 
 
 BROKEN = """---
@@ -270,150 +262,6 @@ def test_serve_site_shows_what_was_rendered(tmp_path, capsys):
             time.sleep(0.1)
     else:
         pytest.fail("the server did not start")
-
-
-def test_set_github_writes_one_place_and_keeps_the_rest(tmp_path):
-    shutil.copy(ROOT / "myst.yml", tmp_path)
-    before = (tmp_path / "myst.yml").read_text().splitlines()
-    (tmp_path / "notebooks").mkdir()
-    shutil.copy(ROOT / "notebooks" / "run_all.ipynb", tmp_path / "notebooks")
-    notebook = tmp_path / "notebooks" / "run_all.ipynb"
-    raw = notebook.read_text(encoding="utf-8").splitlines()
-    for slug in ("some-one/seven.epochs", "https://github.com/other/book_2.git"):
-        set_github(tmp_path, slug)
-        name = slug.removeprefix("https://github.com/").removesuffix(".git")
-        after = (tmp_path / "myst.yml").read_text().splitlines()
-        changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
-        assert [new for _, new in changed] == [f"  github: {name}"]
-        assert github(tmp_path) == name
-        assert f'REPOSITORY = "{name}"' in setup_cell(notebook)
-        now = notebook.read_text(encoding="utf-8").splitlines()
-        assert sum(a != b for a, b in zip(raw, now, strict=True)) == 1
-
-
-@pytest.mark.parametrize("slug", ["", "name", "a/b/c", "own er/name", "owner/na me", "-a/b"])
-def test_set_github_refuses_what_is_no_repository(tmp_path, slug):
-    shutil.copy(ROOT / "myst.yml", tmp_path)
-    before = (tmp_path / "myst.yml").read_text()
-    with pytest.raises(ValueError, match="write it as owner/name"):
-        set_github(tmp_path, slug)
-    assert (tmp_path / "myst.yml").read_text() == before
-
-
-def test_setup_cells_are_one_text_and_in_step_with_myst_yml():
-    cells = {path.name: setup_cell(path) for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert len(set(cells.values())) == 1, cells.keys()
-    text = (ROOT / "myst.yml").read_text(encoding="utf-8")
-    known = "\n  github: " in text
-    assert f'REPOSITORY = "{github(ROOT) if known else ""}"' in cells["run_all.ipynb"]
-
-
-@pytest.fixture
-def colab(tmp_path, monkeypatch):
-    """A Python that looks like Colab's, a remote repository on this disk, and its setup cell."""
-    remote = tmp_path / "remote"
-    (remote / "lib").mkdir(parents=True)
-    (remote / "lib" / "__init__.py").write_text("")
-    shutil.copy(ROOT / "lib" / "colab.py", remote / "lib")
-    (remote / "requirements.txt").write_text("pytest==0.0.1  # there, at another version\n")
-    git = functools.partial(subprocess.run, cwd=remote, check=True)
-    git(["git", "init", "-q"])
-    git(["git", "add", "."])
-    git(["git", "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-qm", "Book"])
-    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
-    monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.file://{remote}.insteadOf")
-    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "https://github.com/owner/seven-epochs")
-    content = tmp_path / "content"
-    content.mkdir()
-    monkeypatch.chdir(content)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    loaded = {name for name in sys.modules if name == "lib" or name.startswith("lib.")}
-    for name in loaded:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
-    cell = setup_cell(ROOT / "notebooks" / "run_all.ipynb").replace("/content", str(content))
-    yield content, cell
-    for name in [n for n in sys.modules if n == "lib" or n.startswith("lib.")]:
-        del sys.modules[name]
-
-
-def test_setup_cell_fetches_the_book_in_colab(colab):
-    content, cell = colab
-    cell = cell.replace('REPOSITORY = ""', 'REPOSITORY = "owner/seven-epochs"')
-    exec(cell, {})
-    book = content / "seven-epochs"
-    assert Path.cwd() == book and sys.path[0] == str(book)
-    assert sys.modules["lib.colab"].__file__ == str(book / "lib" / "colab.py")
-    (book / "mine.txt").write_text("kept")
-    exec(cell, {})  # again in the same kernel: nothing to do
-    os.chdir(content)
-    exec(cell, {})  # after a restart of the kernel: the clone is there
-    assert Path.cwd() == book and (book / "mine.txt").exists()
-
-
-def test_setup_cell_without_a_repository_says_what_to_do(colab):
-    content, cell = colab
-    with pytest.raises(RuntimeError, match="Set REPOSITORY above to the book's owner/name"):
-        exec(cell, {})
-    assert list(content.iterdir()) == []
-
-
-def test_setup_cell_does_nothing_elsewhere(colab, monkeypatch):
-    content, cell = colab
-    monkeypatch.delitem(sys.modules, "google.colab")
-    paths = list(sys.path)
-    exec(cell.replace('REPOSITORY = ""', 'REPOSITORY = "owner/seven-epochs"'), {})
-    assert Path.cwd() == content and list(content.iterdir()) == [] and sys.path == paths
-
-
-def make_wheel(folder: Path, name: str, version: str, requires: str = "") -> None:
-    info = f"{name}-{version}.dist-info"
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
-        needs = f"Requires-Dist: {requires}\n" if requires else ""
-        wheel.writestr(
-            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}"
-        )
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", "")
-
-
-@pytest.fixture
-def pip(tmp_path, monkeypatch):
-    """The real pip, resolving from a folder of hand-made wheels and installing nothing."""
-    monkeypatch.setenv("PIP_DRY_RUN", "1")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    make_wheel(tmp_path, "absent_one", "1.5", "pytest")
-    make_wheel(tmp_path, "absent_one", "2.0", "pytest")
-    make_wheel(tmp_path, "greedy", "1.0", "pytest>=9999")
-    make_wheel(tmp_path, "pytest", "9999")
-    return tmp_path
-
-
-def test_install_missing_asks_only_for_what_is_not_there(pip):
-    (pip / "requirements.txt").write_text(
-        "# packages\npytest==9999\nPy_Test.None==1\nAbsent-One==1.5  # pinned\n"
-    )
-    with pytest.raises(subprocess.CalledProcessError):
-        install_missing()  # Py_Test.None is in no index
-    text = (pip / "requirements.txt").read_text()
-    (pip / "requirements.txt").write_text(text.replace("Py_Test.None==1\n", ""))
-    assert install_missing() == ["Absent-One==1.5"]
-
-
-def test_install_missing_leaves_out_what_colab_has_no_use_for(pip, monkeypatch):
-    monkeypatch.setattr(importlib.metadata, "distributions", lambda: [])
-    (pip / "requirements.txt").write_text("ipykernel==1\nmystmd==1\n")
-    assert install_missing() == []
-
-
-def test_install_missing_never_replaces_what_is_loaded(pip, capfd):
-    (pip / "requirements.txt").write_text("greedy==1.0\n")
-    with pytest.raises(subprocess.CalledProcessError):
-        install_missing()
-    said = capfd.readouterr()
-    assert "greedy 1.0 depends on pytest>=9999" in said.out + said.err
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")))
