@@ -186,7 +186,7 @@ def _broken(node: dict, cell: str, line: str) -> Iterator[str]:
     """What is broken in a node and below it: `:line` (or the cell), the name, what is wrong."""
     kind, children = node["type"], node.get("children", [])
     if kind == "block":
-        cell, line = node.get("label", ""), ""
+        cell, line = node.get("label") or _captioned(node), ""
     elif at := _line(node):
         line = f":{at}"
     where = f" cell {cell}" if cell else line
@@ -201,7 +201,7 @@ def _broken(node: dict, cell: str, line: str) -> Iterator[str]:
         )
     elif kind == "image" and not _alt(node):
         yield f"{where}: the image {node.get('urlSource') or node['url']} has no alt text"
-    elif kind == "container" and _images(node) and not node.get("alt"):
+    elif kind == "container" and _embeds(node) and _images(node) and not node.get("alt"):
         yield f"{where}: figure {node.get('label', 'without a label')} has no alt text (:alt:)"
     elif kind == "output" and cell and _images(node):
         text = node["jupyter_data"]["data"].get("text/plain", {}).get("content", "")
@@ -213,6 +213,18 @@ def _broken(node: dict, cell: str, line: str) -> Iterator[str]:
         if raw := _raw_role(child, following):
             yield f"{where}: {raw} stands there as text: a role that was not understood"
         yield from _broken(child, cell, line)
+
+
+def _captioned(block: dict) -> str:
+    """The label of a cell with `#| caption:`, which MyST makes a figure in the cell's block."""
+    figures = (c for c in block.get("children", []) if c["type"] == "container")
+    name = block.get("html_id")
+    return next((f.get("label", name) for f in figures if name and f.get("html_id") == name), "")
+
+
+def _embeds(figure: dict) -> bool:
+    """Whether a figure shows what a cell put out elsewhere."""
+    return "source" in figure or any(map(_embeds, figure.get("children", [])))
 
 
 def _raw_role(node: dict, following: dict) -> str | None:
