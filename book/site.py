@@ -40,11 +40,13 @@ def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> 
     `theme` is "book" (official), "plain" (the one in theme/) or "auto"; `base_url` is the path
     that the site will be served from, such as /seven-epochs (default: the variable BASE_URL).
     Returns the folder of the finished site, `root/_build/html`.
-    Raises SiteError where Node is missing, MyST fails or the book is broken.
+    Raises SiteError where Node is missing, MyST fails or the book is broken, ValueError where
+    `myst.yml` names no repository.
     """
     root = Path(root).resolve()
     if not (root / "myst.yml").is_file():
         raise SiteError(f"{root} has no myst.yml: it is not the folder of a book")
+    slug = github(root)
     _check_node()
     theme, why = choose_theme(root, theme)
     print(f"theme: {theme} ({why})", flush=True)
@@ -59,7 +61,6 @@ def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> 
     env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
     if base_url is not None:
         env["BASE_URL"] = base_url.rstrip("/")
-    slug = github(root)
     # The plugins ask no git: what they link to is what is known here.
     env |= {"BOOK_GITHUB": slug or "", "BOOK_BRANCH": branch(root)}
     run = subprocess.run(
