@@ -7,6 +7,7 @@
 """
 
 import csv
+import errno
 import gzip
 import io
 import json
@@ -52,7 +53,8 @@ TEXT = (
 def read_file(path: Path, remedy: str) -> pa.ChunkedArray:
     """Return the titles of a file as a column of bytes, null where a row has none.
 
-    Raises ValueError that names the file and ends in `remedy`, for any damage.
+    Raises ValueError that names the file and ends in `remedy`, for any damage; OSError where there
+    is no room to unpack it.
     """
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     zipped = suffixes[-1:] == [".gz"]
@@ -72,6 +74,9 @@ def read_file(path: Path, remedy: str) -> pa.ChunkedArray:
                 plain.seek(0)
                 return _headlines(reader(plain))
     except DAMAGE as e:
+        if getattr(e, "errno", None) == errno.ENOSPC:
+            message = f"no room on disk to unpack {path}: set TMPDIR to a folder on a larger disk"
+            raise OSError(errno.ENOSPC, message) from e
         raise ValueError(f"{path} cannot be read as {kind[1:]}: {why(e)}; {remedy}") from e
 
 
