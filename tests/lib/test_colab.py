@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from packaging.version import InvalidVersion, Version
 
+from book.run import resolve_stories
+from lib import data
 from lib.colab import PIN, install_missing
 
 from ..book.test_repository import setup_cell
@@ -101,6 +103,17 @@ def test_setup_cell_does_nothing_elsewhere(colab, monkeypatch):
     paths = list(sys.path)
     exec(cell.replace(EMPTY, SLUG), {})
     assert Path.cwd() == content and list(content.iterdir()) == [] and sys.path == paths
+
+
+def test_a_whole_run_in_colab_finds_what_was_uploaded(tmp_path, monkeypatch):
+    """The notebooks that `run_all` executes get a path that holds wherever they run."""
+    book = tmp_path / "seven-epochs"
+    book.mkdir()
+    (tmp_path / "mine.txt").write_text("".join(f"A headline, the {i}th\n" for i in range(2_000)))
+    monkeypatch.setattr(data, "UPLOADS", tmp_path)
+    monkeypatch.chdir(book)
+    stories, titles = resolve_stories("smoke", "mine.txt")
+    assert stories == str(tmp_path / "mine.txt") and len(titles.train) == 1_800
 
 
 def make_wheel(folder: Path, name: str, version: str, requires: str = "") -> None:

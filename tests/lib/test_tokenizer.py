@@ -257,9 +257,10 @@ def test_one_title_or_the_same_title_again(kind, corpus):
 
 
 @pytest.mark.parametrize("kind", ["sp_bpe", "sp_unigram", "sp_bpe_case"])
-def test_a_vocabulary_too_small_for_the_bytes(kind):
+@pytest.mark.parametrize("corpus", [CORPUS, ["日本語"] * 50])
+def test_a_vocabulary_too_small_for_the_bytes(kind, corpus):
     with pytest.raises(ValueError, match="vocabulary of 259 tokens is too small"):
-        train_tokenizer(config(kind, 259), titles(CORPUS))
+        train_tokenizer(config(kind, 259), titles(corpus))
 
 
 @pytest.mark.parametrize("kind", KINDS)
