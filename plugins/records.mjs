@@ -50,7 +50,8 @@ const PRESETS = ['smoke', 'tiny', 'small', 'full'];
 export function readJson(root, name) {
   const file = path.join(root, 'results', ...name.split('/')) + '.json';
   if (!fs.existsSync(file)) {
-    throw new Absent(`there is no record results/${name}.json; run the notebooks first (make book)`);
+    const advice = 'run the notebooks first (make book)';
+    throw new Absent(`there is no record results/${name}.json; ${advice}`);
   }
   try {
     return JSON.parse(fs.readFileSync(file, 'utf8'));
