@@ -9,48 +9,64 @@ import re
 import subprocess
 from pathlib import Path
 
-OWNER_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,38}/[A-Za-z0-9._-]+"
+import yaml
+
+OWNER_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]+"
 HOSTS = ("github.com", "www.github.com", "ssh.github.com")
+# A remote: user and password, host, path. As a URL, or as scp has it, host:path.
+URL = r"(?i:(https?|git|ssh|git\+ssh)://)(?:[^/]*@)?([^/:@]+)(?::\d*)?/+(.+)"
+SCP = r"()(?:[^/:]*@)?([^/:@]+):(?!//)(.+)"
+SSH_SECONDS = 5  # a configuration may ask a name server
 
 
 def github(root: Path) -> str | None:
     """Return the book's owner/name on GitHub, or None where it is not known.
 
-    Raises ValueError where `myst.yml` names something that is no repository.
+    Raises ValueError where `project.github` in `myst.yml` is no repository.
     """
-    text = (Path(root) / "myst.yml").read_text(encoding="utf-8")
-    if found := re.search(r"(?m)^  github: *[\"']?([^\s\"'#]+)", text):
-        return _slug(found[1])
-    return parse_remote(_git(root, "remote", "get-url", "origin") or "")
+    config = yaml.safe_load((Path(root) / "myst.yml").read_text(encoding="utf-8"))
+    # Not with a password: MyST writes it into the site.
+    if written := config["project"].get("github"):
+        slug = _plain(re.sub(r"^https://(www\.)?github\.com/", "", str(written)))
+        if slug is None:
+            raise ValueError(
+                "project.github in myst.yml is no repository on GitHub: write owner/name there "
+                "and nothing else, or run `make github SLUG=owner/name`"
+            )
+        return slug
+    return parse_remote(_output(root, "git", "remote", "get-url", "origin"))
 
 
 def branch(root: Path) -> str:
-    """Return the default branch of the remote that the clone came from, `main` if not known."""
-    head = _git(root, "symbolic-ref", "--short", "refs/remotes/origin/HEAD") or ""
-    return head.removeprefix("origin/") or "main"
+    """Return the default branch of the clone's remote.
+
+    Where the clone does not know it: its remote's only branch, else `main`.
+    """
+    refs = ("git", "for-each-ref", "--format=%(refname:lstrip=3) %(symref:lstrip=3)")
+    lines = _output(root, *refs, "refs/remotes/origin").splitlines()
+    known = {name: target for name, _, target in (line.partition(" ") for line in lines)}
+    return known.get("HEAD") or (next(iter(known)) if len(known) == 1 else "main")
 
 
 def parse_remote(url: str) -> str | None:
     """Return owner/name of a remote on GitHub however it is written, None for any other."""
-    url = url.strip()
-    if found := re.fullmatch(r"(?:https?|ssh|git)://(?:[^@/]*@)?([^/:]+)(?::\d+)?/(.+)", url):
-        host, path = found.groups()
-    elif found := re.fullmatch(r"(?:[^@/:]+@)?([^@/:]+):(?!/)(.+)", url):  # as scp has it
-        host, path = found.groups()
-        host = host if host.lower() in HOSTS else _aliased(host)
-    else:
+    found = re.fullmatch(URL, url.strip()) or re.fullmatch(SCP, url.strip())
+    if found is None:
         return None
-    path = re.sub(r"(\.git)?/*$", "", path.strip("/"))
-    known = host.lower() in HOSTS and re.fullmatch(OWNER_NAME, path)
-    return path if known else None
+    scheme, host, path = found.groups()
+    if host.lower() not in HOSTS and "ssh" in (scheme.lower() or "ssh"):
+        host = _aliased(host)
+    return _plain(path) if host.lower() in HOSTS else None
 
 
 def set_github(root: Path, slug: str) -> str:
     """Write the book's repository, owner/name, into myst.yml and every notebook's setup cell.
 
-    Returns the slug written. Raises ValueError where `slug` is not owner/name.
+    Returns the slug written. Raises ValueError where `slug` is neither owner/name nor a remote.
     """
-    root, slug = Path(root), _slug(slug)
+    root, slug = Path(root), parse_remote(slug) or _plain(slug)
+    if slug is None:
+        raise ValueError("that is not a repository on GitHub; write it as owner/name")
     path = root / "myst.yml"
     text, found = re.subn(
         r"(?m)^  (# )?github:.*$", f"  github: {slug}", path.read_text(encoding="utf-8"), count=1
@@ -66,26 +82,32 @@ def set_github(root: Path, slug: str) -> str:
     return slug
 
 
-def _slug(text):
-    slug = parse_remote(text) or re.sub(r"(\.git)?/*$", "", text.strip())
-    if not re.fullmatch(OWNER_NAME, slug):
-        raise ValueError("that is not a repository on GitHub; write it as owner/name")
-    return slug
+def elsewhere(root: Path, slug: str) -> list[str]:
+    """Return the notebooks whose setup cell in Colab does not fetch the book from `slug`."""
+    cell = f'REPOSITORY = \\"{slug}\\"'
+    paths = sorted(Path(root).glob("notebooks/*.ipynb"))
+    texts = {path.name: path.read_text(encoding="utf-8") for path in paths}
+    return [name for name, text in texts.items() if "REPOSITORY = " in text and cell not in text]
+
+
+def _plain(text):
+    """owner/name, without the `.git` or slashes around it, or None."""
+    slug = re.sub(r"(\.git)?/*$", "", text.strip().lstrip("/"))
+    return slug if re.fullmatch(OWNER_NAME, slug) else None
 
 
 def _aliased(host):
     """The host that ssh knows by an alias."""
-    try:
-        run = subprocess.run(["ssh", "-G", "--", host], capture_output=True, text=True)
-    except OSError:
-        return host
-    found = re.search(r"(?m)^hostname (\S+)", run.stdout)
+    found = re.search(r"(?m)^hostname (\S+)", _output(None, "ssh", "-G", "--", host))
     return found[1] if found else host
 
 
-def _git(root, *arguments):
+def _output(root, *command):
+    """What a command prints, or nothing where it fails. What it complains of may hold a remote."""
     try:
-        run = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
-    except OSError:
-        return None
-    return run.stdout.strip() if run.returncode == 0 else None
+        return subprocess.run(
+            command, cwd=root, capture_output=True, text=True, check=True,
+            stdin=subprocess.DEVNULL, timeout=SSH_SECONDS,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -23,7 +23,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from lib.config import load_preset
-from lib.data import Titles, load_titles
+from lib.data import Titles, find_stories, load_titles
 from lib.files import BOOK, held, write_json, write_text
 from lib.identity import code_of, digest
 from lib.steps import PUBLIC_BEST
@@ -77,7 +77,7 @@ def resolve_stories(preset_name: str, stories: str | None) -> tuple[str, Titles]
     if not stories:
         stories = own if preset_name == "smoke" else os.environ.get("HN_STORIES") or own
     if stories not in ("hub", "synthetic"):
-        stories = str(Path(stories).expanduser().resolve())
+        stories = str(find_stories(stories))
     return stories, load_titles(load_preset(preset_name), stories)
 
 

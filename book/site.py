@@ -22,7 +22,7 @@ from pathlib import Path
 import yaml
 
 from .contents import pages
-from .repository import branch, github
+from .repository import branch, elsewhere, github
 
 NODE_MAJOR = 20
 PROBE_SECONDS = 5
@@ -40,11 +40,13 @@ def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> 
     `theme` is "book" (official), "plain" (the one in theme/) or "auto"; `base_url` is the path
     that the site will be served from, such as /seven-epochs (default: the variable BASE_URL).
     Returns the folder of the finished site, `root/_build/html`.
-    Raises SiteError where Node is missing, MyST fails or the book is broken.
+    Raises SiteError where Node is missing, MyST fails or the book is broken, ValueError where
+    `myst.yml` names no repository.
     """
     root = Path(root).resolve()
     if not (root / "myst.yml").is_file():
         raise SiteError(f"{root} has no myst.yml: it is not the folder of a book")
+    slug = github(root)
     _check_node()
     theme, why = choose_theme(root, theme)
     print(f"theme: {theme} ({why})", flush=True)
@@ -59,9 +61,8 @@ def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> 
     env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
     if base_url is not None:
         env["BASE_URL"] = base_url.rstrip("/")
-    slug = github(root)
-    if slug:  # the plugins ask no git: what they link to is what is known here
-        env |= {"BOOK_GITHUB": slug, "BOOK_BRANCH": branch(root)}
+    # The plugins ask no git: what they link to is what is known here.
+    env |= {"BOOK_GITHUB": slug or "", "BOOK_BRANCH": branch(root)}
     run = subprocess.run(
         command,
         cwd=root,
@@ -81,10 +82,13 @@ def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> 
     problems += check_site(root)
     if problems:
         raise SiteError("the book is broken:\n" + "\n".join(f"  {line}" for line in problems))
+    once = "Set it once: make github SLUG=owner/name, then commit and push"
     if slug is None:
+        print(f"no Open in Colab links: this book does not know its repository. {once}")
+    elif others := elsewhere(root, slug):
         print(
-            "no Open in Colab links: this book does not know its repository. "
-            "Set it once: make github SLUG=owner/name"
+            f"the Open in Colab links lead to {slug}, and the setup cells there do not know it: "
+            f"REPOSITORY is empty, or another's, in {', '.join(others)}. {once}"
         )
     return html
 
@@ -183,7 +187,7 @@ def _broken(node: dict, cell: str, line: str) -> Iterator[str]:
     """What is broken in a node and below it: `:line` (or the cell), the name, what is wrong."""
     kind, children = node["type"], node.get("children", [])
     if kind == "block":
-        cell, line = node.get("label", ""), ""
+        cell, line = node.get("label") or _captioned(node), ""
     elif at := _line(node):
         line = f":{at}"
     where = f" cell {cell}" if cell else line
@@ -198,7 +202,7 @@ def _broken(node: dict, cell: str, line: str) -> Iterator[str]:
         )
     elif kind == "image" and not _alt(node):
         yield f"{where}: the image {node.get('urlSource') or node['url']} has no alt text"
-    elif kind == "container" and _images(node) and not node.get("alt"):
+    elif kind == "container" and _embeds(node) and _images(node) and not node.get("alt"):
         yield f"{where}: figure {node.get('label', 'without a label')} has no alt text (:alt:)"
     elif kind == "output" and cell and _images(node):
         text = node["jupyter_data"]["data"].get("text/plain", {}).get("content", "")
@@ -210,6 +214,18 @@ def _broken(node: dict, cell: str, line: str) -> Iterator[str]:
         if raw := _raw_role(child, following):
             yield f"{where}: {raw} stands there as text: a role that was not understood"
         yield from _broken(child, cell, line)
+
+
+def _captioned(block: dict) -> str:
+    """The label of a cell with `#| caption:`, which MyST makes a figure in the cell's block."""
+    figures = (c for c in block.get("children", []) if c["type"] == "container")
+    name = block.get("html_id")
+    return next((f.get("label", name) for f in figures if name and f.get("html_id") == name), "")
+
+
+def _embeds(figure: dict) -> bool:
+    """Whether a figure shows what a cell put out elsewhere."""
+    return "source" in figure or any(map(_embeds, figure.get("children", [])))
 
 
 def _raw_role(node: dict, following: dict) -> str | None:

@@ -3,6 +3,7 @@
 steps         what each step changes, what the recipes and the ladder try: data
 config        every setting of a run, the four presets, `load_step`
 synthetic     made headlines, for `smoke` and the tests
+readers       a file of headlines → a column of titles
 data          stories → titles → split
 casing        capitals as marks, and back
 tokenizer     titles → tokens, four kinds

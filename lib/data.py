@@ -1,7 +1,7 @@
 """Stories → titles → split.
 
-- Three sources: `hub` (the challenge's own stories), a file (parquet, csv or txt, also gzipped),
-  and `synthetic` (made headlines, for the `smoke` preset and the tests).
+- Three sources: `hub` (the challenge's own stories), a file (a table or a text, as `lib.readers`
+  reads them), and `synthetic` (made headlines, for the `smoke` preset and the tests).
 - All rows are permuted, then unusable titles are dropped and counted, then the first `num_titles`
   are split; the next 10,000 are the test titles. The permutation is that of
   `datasets.Dataset.shuffle(seed=1337)`, so that the hub's rows give the challenge's own split.
@@ -9,25 +9,16 @@
   their own bytes.
 """
 
-import csv
 import errno
-import gzip
 import hashlib
-import io
-import shutil
-import tempfile
 import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from .readers import READERS, column, read_file, values, why
 from .synthetic import synthetic_titles
 
 HUB_REPO = "julien040/hacker-news-posts"
@@ -36,21 +27,14 @@ HUB_REVISION = "9e21b0f3c36bd7ce50b741ce966297a7f73cae38"
 
 SPLIT_SEED = 1337  # the challenge's; never a run's own seed, so that every run has the same split
 TEST_TITLES = 10_000
-CHUNK_ROWS = 65_536
+UPLOADS = Path("/content")  # where Colab puts them; a setup cell has left it for the book's folder
 
-# What the readers raise for a file that is not what its name says.
-DAMAGE = (
-    ValueError,  # pyarrow's ArrowInvalid and UnicodeDecodeError among them
-    OSError,  # gzip.BadGzipFile among them
-    EOFError,
-    MemoryError,
-    zlib.error,
-    csv.Error,
-    pa.ArrowException,
+OWN_STORIES = (
+    'name a file of headlines (stories = "PATH" in a notebook; --stories PATH, or the variable '
+    "HN_STORIES, on the command line)"
 )
-
-OWN_STORIES = "pass --stories PATH or set HN_STORIES to a path"
-WHAT_TO_DO = f"{OWN_STORIES}, or use --stories hub"
+WHAT_TO_DO = f'{OWN_STORIES} or take the hub\'s ("hub" for PATH)'
+ANOTHER = "take another file"
 
 
 @dataclass(frozen=True)
@@ -70,9 +54,8 @@ class Titles:
 def load_titles(config, stories: str) -> Titles:
     """Read, permute, clean and split the titles that `config` asks for.
 
-    `stories` is `hub`, `synthetic` (preset `smoke` only) or the path of a parquet, csv or txt
-    file, which may be gzipped. Parquet and csv need a column `title`; a txt has one title a line,
-    in UTF-8. A title is unusable, thus dropped and counted, when it is null, empty after stripping,
+    `stories` is `hub`, `synthetic` (preset `smoke` only) or the path of a file, as `find_stories`
+    takes it. A title is unusable, thus dropped and counted, when it is null, empty after stripping,
     or not valid UTF-8 (a lone surrogate is not).
 
     Raises ValueError for stories that cannot be used, FileNotFoundError for those that are not
@@ -88,31 +71,41 @@ def load_titles(config, stories: str) -> Titles:
             )
         titles = synthetic_titles()
         digest = hashlib.sha256("\n".join(titles).encode()).hexdigest()
-        column, source = _column(titles), {"source": "synthetic", "sha256": digest}
+        rows, source = column(titles), {"source": "synthetic", "sha256": digest}
     elif stories == "hub":
-        column = _read(_download(), remedy="delete it, and it is downloaded again")
+        rows = read_file(_download(), remedy="delete it, and it is downloaded again")
         source = {"source": "hub", "revision": HUB_REVISION}
     else:
         path = _existing_file(stories)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        column = _read(path, remedy=f"mend it, or {WHAT_TO_DO}")
+        rows = read_file(path, remedy=f"mend it, or {ANOTHER}")
         source = {"source": "file", "sha256": digest}
-    return _split(column, config, source, stories)
+    return _split(rows, config, source, stories)
 
 
-def _split(column: pa.ChunkedArray, config, source: dict, stories: str) -> Titles:
-    usable = np.fromiter((_text(raw) is not None for raw in _values(column)), bool, len(column))
-    found, rows = int(usable.sum()), len(column)
+def find_stories(stories: str) -> Path:
+    """Return the absolute path of a file of stories.
+
+    In Colab, a path that leads nowhere from here is taken from where files are uploaded to.
+    """
+    path = Path(stories).expanduser()
+    uploaded = UPLOADS / path
+    return (uploaded if uploaded.exists() and not path.exists() else path).absolute()
+
+
+def _split(raws: pa.ChunkedArray, config, source: dict, stories: str) -> Titles:
+    usable = np.fromiter((_text(raw) is not None for raw in values(raws)), bool, len(raws))
+    found, rows = int(usable.sum()), len(raws)
     if found < config.num_titles:
         raise ValueError(
             f"{stories} has {found:,} usable titles in {rows:,} rows, and the preset "
-            f"{config.preset!r} asks for {config.num_titles:,}: take a smaller preset, or more "
-            f"stories ({WHAT_TO_DO})"
+            f"{config.preset!r} asks for {config.num_titles:,}: take a smaller preset, or a file "
+            "with more headlines"
         )
     order = np.random.default_rng(SPLIT_SEED).permutation(rows)
     chosen = order[usable[order]][: config.num_titles + TEST_TITLES]
-    titles = [_text(raw) for raw in column.take(chosen).to_pylist()]
+    titles = [_text(raw) for raw in raws.take(chosen).to_pylist()]
     cut = int(config.num_titles * (1 - config.val_frac))
     return Titles(
         train=titles[:cut],
@@ -130,116 +123,18 @@ def _text(raw: bytes | None) -> str | None:
         return None
 
 
-def _values(column: pa.ChunkedArray) -> Iterator[bytes | None]:
-    for batch in pa.table([column], ["title"]).to_batches(CHUNK_ROWS):
-        yield from batch.column(0).to_pylist()
-
-
-def _column(titles: Iterable[str]) -> pa.ChunkedArray:
-    titles = iter(titles)
-    chunks = iter(lambda: list(islice(titles, CHUNK_ROWS)), [])
-    return pa.chunked_array([pa.array(chunk, pa.binary()) for chunk in chunks], pa.binary())
-
-
 def _existing_file(stories: str) -> Path:
-    path = Path(stories).expanduser()
+    path = find_stories(stories)
     if path.is_dir():
-        raise ValueError(f"{stories} is a folder: give the parquet, csv or txt file in it")
+        raise ValueError(f"{stories} is a folder: give the file in it ({', '.join(READERS)})")
     if not path.exists():
-        raise FileNotFoundError(f"there are no stories at {stories}: {WHAT_TO_DO}")
+        tried = f" (nor in {UPLOADS})" if UPLOADS.is_dir() else ""
+        raise FileNotFoundError(f"there are no stories at {path}{tried}: check the path")
     if not path.is_file():
-        raise ValueError(f"{stories} is not a regular file: {WHAT_TO_DO}")
+        raise ValueError(f"{stories} is not a regular file: {ANOTHER}")
     if path.stat().st_size == 0:
-        raise ValueError(f"{stories} is empty (0 bytes): {WHAT_TO_DO}")
+        raise ValueError(f"{stories} is empty (0 bytes): {ANOTHER}")
     return path
-
-
-def _read(path: Path, remedy: str) -> pa.ChunkedArray:
-    """The titles of a file as a column of bytes; any damage is a ValueError that names the file."""
-    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
-    zipped = suffixes[-1:] == [".gz"]
-    kind = (suffixes[:-1] if zipped else suffixes)[-1:]
-    reader = READERS.get(kind[0] if kind else "")
-    if reader is None:
-        raise ValueError(
-            f"{path} is of an unknown kind: its name must end in {', '.join(READERS)}, "
-            "or one of these and .gz"
-        )
-    try:
-        with path.open("rb") as file:
-            if not zipped:
-                return reader(file)
-            with tempfile.TemporaryFile() as plain, gzip.open(file) as unzipped:
-                shutil.copyfileobj(unzipped, plain)  # to the end, where the checksum stands
-                plain.seek(0)
-                return reader(plain)
-    except DAMAGE as e:
-        raise ValueError(f"{path} cannot be read as {kind[0][1:]}: {_why(e)}; {remedy}") from e
-
-
-def _why(error: BaseException) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return f"it is not UTF-8 text (it holds the byte {error.object[error.start]:#x})"
-    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
-
-
-def _read_parquet(file: BinaryIO) -> pa.ChunkedArray:
-    parquet = pq.ParquetFile(file, page_checksum_verification=True)
-    names = parquet.schema_arrow.names
-    _title_index(names)
-    column = parquet.read(columns=["title"]).column(0)
-    if len(column) != parquet.metadata.num_rows:
-        raise ValueError(f"it announces {parquet.metadata.num_rows:,} rows and has {len(column):,}")
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if not any(
-        check(kind)
-        for check in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    ):
-        raise ValueError(f"its column 'title' holds {kind}, not text")
-    column.validate(full=False)
-    return column.cast(pa.large_binary())
-
-
-def _read_csv(file: BinaryIO) -> pa.ChunkedArray:
-    rows = csv.reader(_lines(file, newline=""), strict=True)
-    names = next(rows, [])
-    index = _title_index(names)
-
-    def titles() -> Iterator[str]:
-        for row in rows:
-            if len(row) != len(names):
-                if not row:
-                    continue  # an empty line is no row
-                raise ValueError(
-                    f"line {rows.line_num} has {len(row)} fields, and the header has {len(names)}"
-                )
-            yield row[index]
-
-    return _column(titles())
-
-
-def _read_txt(file: BinaryIO) -> pa.ChunkedArray:
-    return _column(line.rstrip("\n") for line in _lines(file, newline=None))
-
-
-def _lines(file: BinaryIO, newline: str | None) -> Iterator[str]:
-    for number, line in enumerate(io.TextIOWrapper(file, "utf-8-sig", newline=newline), 1):
-        if "\0" in line:
-            raise ValueError(f"line {number} holds a NUL character, so this is not a text file")
-        yield line
-
-
-def _title_index(names: list[str]) -> int:
-    if "title" not in names:
-        raise ValueError(f"it has no column 'title'; its columns are {', '.join(names) or 'none'}")
-    return names.index("title")
-
-
-READERS: dict[str, Callable[[BinaryIO], pa.ChunkedArray]] = {
-    ".parquet": _read_parquet,
-    ".csv": _read_csv,
-    ".txt": _read_txt,
-}
 
 
 def _download() -> Path:
@@ -258,7 +153,7 @@ def _download() -> Path:
         except errors.LocalEntryNotFoundError as e:
             raise ConnectionError(
                 "the hub cannot be reached, and its stories are not in the cache "
-                f"({_why(e.__cause__ or e)}): check the network and try again, or {OWN_STORIES}"
+                f"({why(e.__cause__ or e)}): check the network and try again, or {OWN_STORIES}"
             ) from e
         except (
             errors.EntryNotFoundError,
@@ -267,7 +162,7 @@ def _download() -> Path:
         ) as e:
             raise FileNotFoundError(
                 f"the hub has no {HUB_FILE} of {HUB_REPO} at revision {HUB_REVISION} "
-                f"({_why(e)}): {OWN_STORIES}"
+                f"({why(e)}): {OWN_STORIES}"
             ) from e
         except Exception as e:  # each version of the library has another HTTP library's errors
             if getattr(e, "errno", None) == errno.ENOSPC:
@@ -275,7 +170,7 @@ def _download() -> Path:
                 raise OSError(errno.ENOSPC, message) from e
             if wait is None:
                 raise ConnectionError(
-                    f"the download from the hub failed three times ({_why(e)}): "
+                    f"the download from the hub failed three times ({why(e)}): "
                     f"try again later, or {OWN_STORIES}"
                 ) from e
             time.sleep(wait)

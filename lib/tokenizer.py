@@ -2,9 +2,9 @@
 
 - `bpe`: the challenge's own, byte-level BPE of the `tokenizers` library at its defaults. It puts a
   space before each title.
-- `sp_bpe`: sentencepiece's BPE, identity normalisation, no dummy prefix, whitespace kept, unknown
-  characters as bytes. A title that holds U+2581, sentencepiece's own sign for a space, cannot come
-  back.
+- `sp_bpe`: sentencepiece's BPE, identity normalisation, no dummy prefix, whitespace kept.
+  Characters that are unknown, or too many for the vocabulary, are bytes. A title that holds U+2581,
+  sentencepiece's own sign for a space, cannot come back.
 - `sp_unigram`: sentencepiece's unigram model, likewise; it cuts a title in the most probable way,
   never in another.
 - `sp_bpe_case`: `sp_bpe` with inline casing: on titles in small letters, a mark before each letter
@@ -15,6 +15,8 @@
 """
 
 import io
+import re
+from collections import Counter
 from itertools import chain
 
 import numpy as np
@@ -26,6 +28,7 @@ from .casing import MARKS, fold_case, unfold_case
 from .config import Config
 from .data import Titles
 
+SPACE = "\u2581"  # sentencepiece's sign for it
 PAD, EOS, UNK = SPECIAL = ("<pad>", "<eos>", "<unk>")
 EOS_ID = SPECIAL.index(EOS)  # in every tokenizer
 
@@ -81,7 +84,7 @@ class Tokenizer:
             if "\ufffd" not in text:
                 return text
             return "".join(f"<0x{_BYTES[letter]:02X}>" for letter in self._model.id_to_token(id_))
-        return self._model.id_to_piece(id_).replace("\u2581", " ")
+        return self._model.id_to_piece(id_).replace(SPACE, " ")
 
     def stream(self, titles: list[str]) -> np.ndarray:
         """Return the titles as one stream of ids `(N,)`, int64, `<eos>` after each title."""
@@ -100,7 +103,7 @@ class Tokenizer:
 
     def why_lossy(self, title: str) -> str:
         """Return what about a lossy `title` does not come back."""
-        sign = self.kind != "bpe" and "\u2581" in title
+        sign = self.kind != "bpe" and SPACE in title
         return "hold U+2581" if sign else "hold a byte that no training title has"
 
 
@@ -142,36 +145,65 @@ def _bpe(config, texts):
 
 
 def _sentencepiece(config, texts):
-    model = io.BytesIO()
-    _, kind, *case = config.tokenizer.split("_")
-    if case:
+    if config.tokenizer == "sp_bpe_case":
         texts = _folded(texts)
     try:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(texts),
-            model_writer=model,
-            model_type=kind,
-            user_defined_symbols=list(MARKS) if case else [],
-            vocab_size=config.vocab_size,
-            normalization_rule_name="identity",
-            add_dummy_prefix=False,
-            remove_extra_whitespaces=False,
-            byte_fallback=True,
-            max_sentence_length=1 << 20,  # bytes; a longer title would be left out
-            num_threads=16,  # the threads divide the work, so their number is part of the result
-            minloglevel=2,
-            bos_id=-1,
-            **{f"{name.strip('<>')}_id": i for i, name in enumerate(SPECIAL)},
-            **{f"{name.strip('<>')}_piece": name for name in SPECIAL},
-        )
+        try:
+            state = _sentencepiece_state(config, texts)
+            model = sentencepiece.SentencePieceProcessor(model_proto=state)
+            if model.is_unknown(model.piece_to_id(SPACE)):  # which its bytes would not bring back
+                state = _sentencepiece_state(config, texts, required_chars=SPACE)
+        except RuntimeError as error:
+            if "smaller than" not in str(error):
+                raise
+            common = _without_rare(texts, config.vocab_size)
+            state = _sentencepiece_state(config, common, required_chars=SPACE)
     except (RuntimeError, OSError) as error:
         if "ocab" not in str(error):
             raise
         if "smaller than" in str(error):
             raise ValueError(
-                f"A vocabulary of {config.vocab_size:,} tokens is too small for the characters of "
-                f"these {len(texts):,} titles. Choose a larger vocab_size."
+                f"A vocabulary of {config.vocab_size:,} tokens is too small: the 256 bytes and the "
+                "special tokens take them all. Choose a larger vocab_size."
             ) from error
         reason = str(error).rstrip(". ").split(". ")[-1]
         raise _too_large(config, len(texts), reason) from error
-    return Tokenizer(config.tokenizer, model.getvalue())
+    return Tokenizer(config.tokenizer, state)
+
+
+def _without_rare(texts, vocab_size):
+    """The texts cut where a character stands that the vocabulary has no room for.
+
+    Such characters are then read as bytes. sentencepiece's own setting for that, its
+    `character_coverage`, may leave out 2 % of a text at most, where Chinese in a small vocabulary
+    leaves out more. A quarter of the room is kept for what is longer than a character.
+    """
+    room = max(0, vocab_size - 256 - len(SPECIAL) - len(MARKS)) * 3 // 4
+    common = Counter(chain.from_iterable(texts)).most_common(room)
+    kept = " " + "".join(character for character, _ in common)
+    rare = re.compile(f"[^{re.escape(kept)}]")
+    return [part for text in texts for part in rare.split(text) if part] or texts
+
+
+def _sentencepiece_state(config, texts, **more):
+    model = io.BytesIO()
+    _, kind, *case = config.tokenizer.split("_")
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts),
+        model_writer=model,
+        model_type=kind,
+        user_defined_symbols=list(MARKS) if case else [],
+        vocab_size=config.vocab_size,
+        normalization_rule_name="identity",
+        add_dummy_prefix=False,
+        remove_extra_whitespaces=False,
+        byte_fallback=True,
+        max_sentence_length=1 << 20,  # bytes; a longer title would be left out
+        num_threads=16,  # the threads divide the work, so their number is part of the result
+        minloglevel=2,
+        bos_id=-1,
+        **more,
+        **{f"{name.strip('<>')}_id": i for i, name in enumerate(SPECIAL)},
+        **{f"{name.strip('<>')}_piece": name for name in SPECIAL},
+    )
+    return model.getvalue()

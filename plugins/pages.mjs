@@ -1,28 +1,33 @@
-// What every page gets when the site is built: a banner where the numbers are a smoke run's, an
-// Open in Colab link on a notebook, and alt text on a figure that is embedded from a notebook.
+// What every page gets when the site is built: a banner where its text was written for another
+// run than the one that it shows, an Open in Colab link on a notebook, and alt text on a figure
+// that is embedded from a notebook.
 
 import path from 'node:path';
 
-import { projectRoot, readSteps } from './records.mjs';
+import { located, otherRun, projectRoot, textNode as text } from './records.mjs';
 
-const text = (value) => ({ type: 'text', value });
+const DASH = ' Where this run has no number, or none that compares, stands a “–”.';
 
-const banner = {
-  type: 'admonition',
-  kind: 'warning',
-  children: [
-    { type: 'admonitionTitle', children: [text('A smoke run')] },
-    {
-      type: 'paragraph',
-      children: [
-        text(
-          'The figures and numbers here come from a tiny model trained for seconds on synthetic ' +
-            'headlines; the text describes the published run.',
-        ),
-      ],
-    },
-  ],
-};
+const named = ({ preset, stories }) =>
+  `preset ${preset}${stories ? `, stories ${stories.slice(0, 8)}` : ''}`;
+
+function banner({ written, shown }) {
+  const smoke =
+    'The figures and numbers here come from a tiny model trained for seconds on synthetic ' +
+    'headlines; the text describes the published run.';
+  const other =
+    `The figures and numbers here come from a run on ${named(shown)}; the text was written for ` +
+    `one on ${named(written)}, and need not fit them.`;
+  const [title, told] = shown.preset === 'smoke' ? ['A smoke run', smoke] : ['Another run', other];
+  return {
+    type: 'admonition',
+    kind: 'warning',
+    children: [
+      { type: 'admonitionTitle', children: [text(title)] },
+      { type: 'paragraph', children: [text(told + DASH)] },
+    ],
+  };
+}
 
 function colabLink(root, page) {
   const { BOOK_GITHUB: slug, BOOK_BRANCH: branch } = process.env; // what book/site.py found
@@ -38,13 +43,13 @@ const openings = {
   stage: 'document',
   plugin: () => (tree, vfile) => {
     const root = projectRoot(vfile);
-    const nodes = [];
-    if (readSteps(root).some((record) => record.preset === 'smoke')) {
-      nodes.push(structuredClone(banner));
-    }
-    if (vfile.path.endsWith('.ipynb')) nodes.push(colabLink(root, path.resolve(vfile.path)));
-    const present = nodes.filter(Boolean);
-    if (present.length) tree.children.unshift({ type: 'block', children: present });
+    const other = located(vfile, undefined, () => otherRun(root, vfile.path));
+    const isNotebook = vfile.path.endsWith('.ipynb');
+    const nodes = [
+      other && banner(other),
+      isNotebook && colabLink(root, path.resolve(vfile.path)),
+    ].filter(Boolean);
+    if (nodes.length) tree.children.unshift({ type: 'block', children: nodes });
   },
 };
 

@@ -1,61 +1,85 @@
-// Public results on the same challenge, read from peers.csv when the site is built.
+// Public results on the same challenge, read from results/peers.json when the site is built: what
+// notebooks/measuring.ipynb made of peers.csv.
 //   {peer}`baseline.reported:.3f`   a field of a row: reported, coverage, corrected, block, batch
 //   :::{peers-table}                every row, with its loss divided by its coverage
 //   :label: table_peers
 //   The caption.
 //   :::
 
-import { field, format, located, projectRoot, readPeers } from './records.mjs';
-import { tableContainer, tableDirective, valueRole } from './records.mjs';
+import { evaluate, field, format, located, projectRoot } from './records.mjs';
+import { readJson, textNode as text, valueRole } from './records.mjs';
 
-const lookup = (root, dotted) => field(readPeers(root), dotted.split('.'), 'peers.csv');
+const readPeers = (root) => readJson(root, 'peers');
 
-const orDash = (value, spec) => (value === null ? '–' : format(value, spec));
+const peerValue = (root, expression) =>
+  evaluate(expression, (dotted) => field(readPeers(root), dotted.split('.'), 'results/peers.json'));
 
 function corrected(peer) {
   if (peer.corrected !== null) return format(peer.corrected, '.3f');
-  return peer.lossless === 'yes' ? 'coverage not known' : 'not comparable: lossy';
+  return peer.lossless ? 'coverage not known' : 'not comparable: lossy';
 }
 
 function source(peer) {
-  const text = { type: 'text', value: peer.source };
-  return peer.url ? [{ type: 'link', url: peer.url, children: [text] }] : [text];
+  const name = text(peer.source);
+  return peer.url ? { type: 'link', url: peer.url, children: [name] } : name;
 }
 
+const HEADER = [
+  'Who, and what did it (source)',
+  'Reported',
+  'Block × batch',
+  'Coverage',
+  'Reported / coverage',
+];
+
+const cells = (peer) => [
+  [
+    { type: 'strong', children: [text(peer.who)] },
+    text(`: ${peer.what} (`),
+    source(peer),
+    text(')'),
+  ],
+  [text(format(peer.reported, '.4f'))],
+  [text(`${peer.block} × ${peer.batch}`)],
+  [text(peer.coverage === null ? '–' : format(peer.coverage, '.1%'))],
+  [text(corrected(peer))],
+];
+
+const row = (contents, header) => ({
+  type: 'tableRow',
+  children: contents.map((children) => ({ type: 'tableCell', header, children })),
+});
+
 function peersTable(data, peers) {
-  const header = [
-    'Who, and what did it (source)',
-    'Reported',
-    'Block × batch',
-    'Coverage',
-    'Reported / coverage',
-  ];
-  const rows = Object.values(peers).map((peer) => [
-    [
-      { type: 'strong', children: [{ type: 'text', value: peer.who }] },
-      { type: 'text', value: `: ${peer.what} (` },
-      ...source(peer),
-      { type: 'text', value: ')' },
-    ],
-    format(peer.reported, '.4f'),
-    `${peer.block} × ${peer.batch}`,
-    orDash(peer.coverage, '.1%'),
-    corrected(peer),
-  ]);
   const note =
     'Losses in nats per character, as reported by their authors on their own runs. ' +
     'Coverage is an estimate, and so is what is divided by it.';
-  return tableContainer(data, header, rows, note);
+  const { label } = data.options;
+  const rows = Object.values(peers).map((peer) => row(cells(peer), undefined));
+  return {
+    type: 'container',
+    kind: 'table',
+    label,
+    identifier: label.toLowerCase(),
+    children: [
+      { type: 'caption', children: data.body },
+      { type: 'table', children: [row(HEADER.map((name) => [text(name)]), true), ...rows] },
+      { type: 'legend', children: [{ type: 'paragraph', children: [text(note)] }] },
+    ],
+  };
 }
 
 export default {
   name: 'Public results',
-  roles: [valueRole('peer', 'A number of a public result, from peers.csv.', lookup)],
+  roles: [valueRole('peer', 'A number of a public result, from results/peers.json.', peerValue)],
   directives: [
     {
       name: 'peers-table',
-      doc: 'Public results on the same challenge, from peers.csv, corrected for coverage.',
-      ...tableDirective,
+      doc: 'Public results on the same challenge, corrected for coverage.',
+      options: {
+        label: { type: String, required: true, doc: 'What a cross-reference calls the table.' },
+      },
+      body: { type: 'myst', required: true, doc: 'The caption.' },
       run(data, vfile) {
         return located(vfile, data.node, () => [peersTable(data, readPeers(projectRoot(vfile)))]);
       },

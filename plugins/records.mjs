@@ -1,6 +1,21 @@
-// What the plugins share: where the project is, its run records and its table of public results,
-// expressions over them, number formats, and errors that say page and line.
-// Sources are read when the site is built; a missing record, field or format stops the build.
+// What the plugins share: where the project is, its run records, expressions over them, number
+// formats, and errors that say page and line.
+//
+// Records are read when the site is built. A name without a preset (`01_baseline`) is a record of
+// the run that the pages show, results/<preset of report.json>/; `tiny/ladder` is one of `tiny`.
+// What stops the build, with page and line:
+// - a missing record, a field that is not there or not known, a format that does not fit;
+// - a name without a preset whose record is not of the run that the pages show;
+// - {result} with numbers of different presets, stories or titles: {across} is for a page that
+//   means to set such numbers against one another.
+//
+// A page whose text was written for one run says so in its front matter, by the preset and the
+// digest (or revision) of the stories:
+//   options:
+//     run_preset: small
+//     run_stories: 0123…
+// Rendered over another run it gets a banner, and there, as in every page over a `smoke` run, a
+// record that is missing, a value that is not known or numbers that do not compare become "–".
 
 import fs from 'node:fs';
 import path from 'node:path';
@@ -26,12 +41,17 @@ export function located(vfile, node, work) {
   }
 }
 
+/** What a run does not have: an error in the page that was written for it, "–" over another. */
+class Absent extends Error {}
+
 const PRESETS = ['smoke', 'tiny', 'small', 'full'];
 
-function readJson(root, name) {
+/** The JSON in results/<name>.json of the project at `root`. */
+export function readJson(root, name) {
   const file = path.join(root, 'results', ...name.split('/')) + '.json';
   if (!fs.existsSync(file)) {
-    throw new Error(`there is no record results/${name}.json; run the notebooks first (make book)`);
+    const advice = 'run the notebooks first (make book)';
+    throw new Absent(`there is no record results/${name}.json; ${advice}`);
   }
   try {
     return JSON.parse(fs.readFileSync(file, 'utf8'));
@@ -41,69 +61,89 @@ function readJson(root, name) {
 }
 
 /** The preset that the pages of the project at `root` show. */
-export const reportPreset = (root) => readJson(root, 'report').preset;
+const reportPreset = (root) => readJson(root, 'report').preset;
 
-/** The place under results/ of a record: its name says the preset, or it is the report's. */
-export function recordName(root, name) {
-  return PRESETS.includes(name.split('/')[0]) ? name : `${reportPreset(root)}/${name}`;
+/** A record with its place under results/ and its preset: of its folder where it names none. */
+function readPlaced(root, place) {
+  const content = readJson(root, place);
+  return { place, content, preset: content.preset ?? place.split('/')[0] };
 }
 
-/** The record of that name of the project at `root`: `01_baseline`, or `tiny/ladder`. */
-export const readRecord = (root, name) => readJson(root, recordName(root, name));
-
-/** Every step's record in results/, in the order of the steps: those whose name is numbered. */
-export function readSteps(root) {
-  const folder = path.join(root, 'results', reportPreset(root));
+/** Every step's record of the run that the pages show: those whose name is numbered. */
+function readSteps(root) {
+  const preset = reportPreset(root);
+  const folder = path.join(root, 'results', preset);
   if (!fs.existsSync(folder)) return [];
-  return fs
-    .readdirSync(folder)
-    .filter((file) => /^\d.*\.json$/.test(file))
-    .sort()
-    .map((file) => readRecord(root, file.slice(0, -'.json'.length)));
+  const steps = fs.readdirSync(folder).filter((file) => /^\d.*\.json$/.test(file));
+  return steps.sort().map((file) => readPlaced(root, `${preset}/${path.basename(file, '.json')}`));
 }
 
-/** The rows of a CSV text as objects; a quoted field may hold commas and doubled quotes. */
-export function parseCsv(text) {
-  const [header, ...rows] = text
-    .split(/\r?\n/)
-    .filter((line) => line.trim())
-    .map((line) =>
-      [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)].map(
-        ([, quoted, bare]) => quoted?.replaceAll('""', '"') ?? bare,
-      ),
-    );
-  return rows.map((row, index) => {
-    if (row.length !== header.length) {
-      throw new Error(`row ${index + 2} has ${row.length} fields, its header ${header.length}`);
-    }
-    return Object.fromEntries(header.map((name, column) => [name, row[column]]));
+/** What tells stories apart: their digest or revision, else their source. */
+const storiesId = ({ source, sha256, revision }) => sha256 ?? revision ?? source;
+
+/** Throw unless `records` are of one preset, and of the same stories and titles where they say. */
+function refuseMixed(records) {
+  const canonical = (value) => value && JSON.stringify(Object.entries(value).sort());
+  const differ = (values) => new Set(values.filter(Boolean)).size > 1;
+  const mixed =
+    differ(records.map(({ preset }) => preset)) ||
+    differ(records.map(({ content }) => canonical(content.stories))) ||
+    differ(records.map(({ content }) => canonical(content.titles)));
+  if (!mixed) return;
+  const each = records.map(({ place, preset, content: { stories } }) => {
+    const which = stories ? ` on stories ${storiesId(stories).slice(0, 8)}` : '';
+    return `results/${place}.json: ${preset}${which}`;
   });
+  throw new Absent(`these records do not compare: ${[...new Set(each)].join('; ')}`);
 }
 
 /**
- * The public results of peers.csv by their key. `reported`, `coverage`, `block` and `batch` are
- * numbers (null where the field is empty); `corrected` is reported / coverage where a comparison
- * is fair, null elsewhere.
+ * What the pages show where it is another run than the one that the text of `page` was written
+ * for: `{shown, written}`, each a preset and stories, `written` empty where the page names no run.
+ * Undefined where it is the same run. A `smoke` run is another one for every page.
  */
-export function readPeers(root) {
-  const file = path.join(root, 'peers.csv');
-  if (!fs.existsSync(file)) throw new Error('there is no peers.csv, the table of public results');
-  const peers = {};
-  for (const row of parseCsv(fs.readFileSync(file, 'utf8'))) {
-    if (!row.source) throw new Error(`peers.csv: ${row.key} has no source`);
-    const peer = { ...row };
-    for (const name of ['reported', 'coverage', 'block', 'batch']) {
-      peer[name] = row[name] === '' ? null : Number(row[name]);
-      if (Number.isNaN(peer[name])) {
-        throw new Error(`peers.csv: ${name} of ${row.key} is ${row[name]}, not a number`);
-      }
-    }
-    const fair = row.lossless === 'yes' && peer.coverage !== null;
-    peer.corrected = fair ? peer.reported / peer.coverage : null;
-    peers[row.key] = peer;
+export function otherRun(root, page) {
+  const [front] = /^---\r?\n[^]*?\n---/.exec(fs.readFileSync(page, 'utf8')) ?? [''];
+  const option = (name) => new RegExp(`^ +${name}: *(\\S+)`, 'm').exec(front)?.[1];
+  const written = { preset: option('run_preset'), stories: option('run_stories') };
+  if (!written.preset !== !written.stories) {
+    throw new Error('its front matter needs both run_preset and run_stories, or neither');
   }
-  return peers;
+  const preset = reportPreset(root);
+  const stories = readSteps(root).map(({ content }) => storiesId(content.stories));
+  const others = stories.filter((those) => those !== written.stories);
+  const other = written.preset && (preset !== written.preset || others.length > 0);
+  if (!other && preset !== 'smoke') return undefined;
+  return { written, shown: { preset, stories: others[0] ?? stories[0] } };
 }
+
+function recordValue(root, text, across) {
+  const used = [];
+  const value = evaluate(text, (dotted) => {
+    const [name, ...keys] = dotted.split('.');
+    const ofRun = !PRESETS.includes(name.split('/')[0]);
+    const record = readPlaced(root, ofRun ? `${reportPreset(root)}/${name}` : name);
+    if (ofRun && !across) refuseMixed([...readSteps(root), record]);
+    used.push(record);
+    return field(record.content, keys, `results/${record.place}.json`);
+  });
+  if (!across) refuseMixed(used);
+  return value;
+}
+
+/**
+ * What a role reads of an expression over records. Unless `across`, it is refused where they do
+ * not compare, or where one without a preset is not of the run shown. In a page over another run,
+ * what that run does not have is undefined.
+ */
+export const readRecords = (across) => (root, text, page) => {
+  try {
+    return recordValue(root, text, across);
+  } catch (error) {
+    if (error instanceof Absent && otherRun(root, page)) return undefined;
+    throw error;
+  }
+};
 
 /** The number or text at a dotted path such as losses.full_coverage or curve.-1.official. */
 export function field(value, keys, name) {
@@ -119,7 +159,8 @@ export function field(value, keys, name) {
     at += `.${key}`;
   }
   if (value === null || typeof value === 'object') {
-    throw new Error(`${at} is ${value === null ? 'not known (null)' : 'not a number or text'}`);
+    if (value === null) throw new Absent(`${at} is not known (null)`);
+    throw new Error(`${at} is not a number or text`);
   }
   return value;
 }
@@ -187,8 +228,10 @@ export function format(value, spec) {
   return (plus && value >= 0 ? '+' : '') + digits + (kind === '%' ? '%' : '');
 }
 
-/** A role that writes the value of an expression, formatted: `expression:format`. */
-export function valueRole(name, doc, lookup) {
+export const textNode = (value) => ({ type: 'text', value });
+
+/** A role that writes what `read` gives of an expression, formatted: `expression:format`. */
+export function valueRole(name, doc, read) {
   return {
     name,
     doc,
@@ -200,45 +243,9 @@ export function valueRole(name, doc, lookup) {
         }
         const [, text, spec] = /^(.*?)(?::([^:]*))?$/s.exec(data.body);
         const root = projectRoot(vfile);
-        const value = evaluate(text, (dotted) => lookup(root, dotted));
-        return [{ type: 'text', value: format(value, spec?.trim()) }];
+        const value = read(root, text, vfile.path);
+        return [textNode(value === undefined ? '–' : format(value, spec?.trim()))];
       });
     },
   };
 }
-
-const textNode = (value) => ({ type: 'text', value: String(value) });
-
-/**
- * A numbered, labelled table: `header` and `rows` of cells (text, or a list of nodes), the
- * directive's body as its caption and `note`, if any, as its legend.
- */
-export function tableContainer(data, header, rows, note) {
-  const row = (cells, isHeader) => ({
-    type: 'tableRow',
-    children: cells.map((cell) => ({
-      type: 'tableCell',
-      ...(isHeader ? { header: true } : {}),
-      children: Array.isArray(cell) ? cell : [textNode(cell)],
-    })),
-  });
-  const label = data.options?.label;
-  return {
-    type: 'container',
-    kind: 'table',
-    ...(label ? { label, identifier: label.toLowerCase() } : {}),
-    children: [
-      { type: 'caption', children: data.body },
-      { type: 'table', children: [row(header, true), ...rows.map((cells) => row(cells, false))] },
-      ...(note
-        ? [{ type: 'legend', children: [{ type: 'paragraph', children: [textNode(note)] }] }]
-        : []),
-    ],
-  };
-}
-
-/** The options and caption that every table directive takes. */
-export const tableDirective = {
-  options: { label: { type: String, doc: 'What a cross-reference calls the table.' } },
-  body: { type: 'myst', required: true, doc: 'The caption.' },
-};

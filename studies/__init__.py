@@ -5,4 +5,5 @@ seeds         a step, or the public recipe, under several seeds
 ladder        one change at a time, each against the rung below it
 search        settings tuned together, with Optuna
 bench         tokens per second, beside a plain loop
+peers         what others report, divided by its coverage
 """

@@ -1,28 +1,25 @@
-"""`lib.data` and `lib.synthetic`, against `datasets`, plain recomputations and hand-made files."""
+"""`lib.data`, against `datasets`, plain recomputations and hand-made files."""
 
-import csv
+import errno
+import functools
 import gzip
-import hashlib
-import io
-import math
 import os
 import re
+import tempfile
 import tracemalloc
-from collections import Counter
-from itertools import pairwise
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import sentencepiece
 from datasets import Dataset
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from lib import data
 from lib.config import load_preset
 from lib.data import load_titles
-from lib.synthetic import TOPICS, synthetic_titles
+from lib.synthetic import synthetic_titles
 
 USABLE = [
     "Show HN: A parser, in Zig",
@@ -51,14 +48,6 @@ def write_parquet(path: Path, titles, kind=None, **options) -> Path:
     column = titles if isinstance(titles, pa.Array) else pa.array(titles, kind or pa.string())
     ids = pa.array(range(len(column)))
     pq.write_table(pa.table({"id": ids, "title": column, "score": ids}), path, **options)
-    return path
-
-
-def write_csv(path: Path, titles: list[str], newline: str = "\r\n") -> Path:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator=newline)
-        writer.writerow(["id", "title", "score"])
-        writer.writerows([i, title, -i] for i, title in enumerate(titles))
     return path
 
 
@@ -116,145 +105,22 @@ def test_test_titles_are_the_next_ten_thousand_and_no_more(tmp_path):
     assert everything(loaded) == shuffled(titles)[:10_100]
 
 
-def test_every_kind_of_file_gives_the_same_titles(tmp_path):
-    titles = (USABLE + BLANK) * 9
-    text = "\n".join(titles)
-    lines, marked, crlf, cr = (tmp_path / name for name in ("a.txt", "b.txt", "C.TXT", "d.txt"))
-    lines.write_bytes(text.encode())
-    marked.write_bytes(b"\xef\xbb\xbf" + text.encode() + b"\n")
-    crlf.write_bytes(text.replace("\n", "\r\n").encode())
-    cr.write_bytes(text.replace("\n", "\r").encode())
-    parquets = [
-        write_parquet(tmp_path / f"{i}.parquet", titles, kind)
-        for i, kind in enumerate([pa.string(), pa.large_string(), pa.string_view()])
-    ]
-    parquets.append(
-        write_parquet(
-            tmp_path / "d.parquet", pa.array(titles).dictionary_encode(), row_group_size=7
-        )
-    )
-    tables = [write_csv(tmp_path / "a.csv", titles), write_csv(tmp_path / "b.csv", titles, "\n")]
-    paths = [lines, marked, crlf, cr, *parquets, *tables]
-    paths += [zipped(path) for path in (lines, parquets[0], tables[0])]
-
-    expected = [title.strip() for title in shuffled(titles) if title.strip()]
-    for path in paths:
-        loaded = load_titles(ask(20), str(path))
-        assert everything(loaded) == expected, path.name
-        assert loaded.stories == {
-            "source": "file",
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "rows": 99,
-            "dropped": 27,
-        }
-
-
-def test_a_title_may_span_lines_and_hold_quotes_in_csv(tmp_path):
-    titles = ['two\nlines, "quoted"', "three\r\nlines", "plain"]
-    loaded = load_titles(ask(3), str(write_csv(tmp_path / "stories.csv", titles)))
-    assert sorted(everything(loaded)) == sorted(titles)
-
-
-def test_titles_that_are_not_utf8_are_dropped_and_counted(tmp_path):
-    surrogate, broken = "lone \ud800".encode("utf-8", "surrogatepass"), b"caf\xe9"
-    raw = pa.array([b"one", surrogate, b"two", broken, None, b" "], pa.binary())
-    buffers = raw.buffers()
-    column = pa.Array.from_buffers(pa.string(), len(raw), buffers)  # as a careless writer would
-    path = write_parquet(tmp_path / "stories.parquet", column)
-    loaded = load_titles(ask(2, val_frac=0.5), str(path))
-    assert sorted(everything(loaded)) == ["one", "two"]
-    assert (loaded.stories["rows"], loaded.stories["dropped"]) == (6, 4)
-
-
-def test_only_the_titles_are_read(tmp_path):
-    """Damage in another column goes unseen; the same damage among the titles does not."""
-    path = tmp_path / "stories.parquet"
-    marks = {name: [f"{name} {i:04}" for i in range(500)] for name in ("url", "title")}
-    pq.write_table(
-        pa.table(marks), path, compression="none", use_dictionary=False, write_page_checksum=True
-    )
-    whole = path.read_bytes()
-    path.write_bytes(whole.replace(b"url 0250", b"URL 0250"))
-    assert path.read_bytes() != whole
-    assert set(everything(load_titles(ask(500), str(path)))) == set(marks["title"])
-    path.write_bytes(whole.replace(b"title 0250", b"TITLE 0250"))
-    with pytest.raises(ValueError, match="CRC"):
-        load_titles(ask(500), str(path))
-
-
-def _bytes(path: Path, content: bytes) -> Path:
-    path.write_bytes(content)
-    return path
-
-
-TITLES = [f"title {i}" for i in range(40)]
-GZIP = gzip.compress("\n".join(TITLES).encode())
-BAD = {
-    "missing": (lambda d: d / "absent.parquet", "no stories at .*absent.parquet"),
-    "folder": (lambda d: d, "is a folder"),
-    "no extension": (lambda d: _bytes(d / "stories", b"x"), r"name must end in \.parquet, \.csv"),
-    "unknown extension": (lambda d: _bytes(d / "s.json", b"[]"), r"name must end in \.parquet"),
-    "gzip of what": (lambda d: _bytes(d / "stories.gz", GZIP), r"or one of these and \.gz"),
-    "empty": (lambda d: _bytes(d / "s.csv", b""), r"is empty \(0 bytes\)"),
-    "not a table": (lambda d: _bytes(d / "s.parquet", b"hello" * 50), "cannot be read as parquet"),
-    "no title in parquet": (
-        lambda d: (
-            (pq.write_table(pa.table({"id": [1], "name": ["a"]}), d / "s.parquet"), d)[1]
-            / "s.parquet"
-        ),
-        "no column 'title'; its columns are id, name",
-    ),
-    "no title in csv": (
-        lambda d: _bytes(d / "s.csv", b"id,Title\n1,a\n"),
-        "no column 'title'; its columns are id, Title",
-    ),
-    "titles are numbers": (
-        lambda d: write_parquet(d / "s.parquet", list(range(40)), pa.int64()),
-        "column 'title' holds int64, not text",
-    ),
-    "ragged csv": (
-        lambda d: _bytes(d / "s.csv", b"id,title\n1,a\n2,b,c\n"),
-        "line 3 has 3 fields, and the header has 2",
-    ),
-    "csv cut in a quote": (
-        lambda d: _bytes(d / "s.csv", b'id,title\n1,a\n2,"b'),
-        "cannot be read as csv: unexpected end of data",
-    ),
-    "too few": (
-        lambda d: write_parquet(d / "s.parquet", [*TITLES[:19], "", None]),
-        "19 usable titles in 21 rows, and the preset 'tiny' asks for 20",
-    ),
-    "all null": (
-        lambda d: write_parquet(d / "s.parquet", pa.nulls(30, pa.string())),
-        "0 usable titles in 30 rows",
-    ),
-    "truncated gzip": (
-        lambda d: _bytes(d / "s.txt.gz", GZIP[:-9]),
-        "cannot be read as txt: .*end-of-stream",
-    ),
-    "gzip without its checksum": (
-        lambda d: _bytes(d / "s.txt.gz", GZIP[:-4]),
-        "cannot be read as txt: .*end-of-stream",
-    ),
-    "not gzip": (lambda d: _bytes(d / "s.txt.gz", b"title\n" * 99), "Not a gzipped file"),
-    "latin-1": (
-        lambda d: _bytes(d / "s.txt", "café\n".encode("latin-1") * 99),
-        "not UTF-8 text .*0xe9",
-    ),
-    "UTF-16": (lambda d: _bytes(d / "s.csv", "id,title\n1,a".encode("utf-16")), "not UTF-8 text"),
-    "NUL": (lambda d: _bytes(d / "s.txt", b"one\ntw\0o\n"), "line 2 holds a NUL"),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_stories_get_a_plain_error(tmp_path, case):
-    make, message = BAD[case]
-    kind = FileNotFoundError if case == "missing" else ValueError
-    with pytest.raises(kind, match=message) as error:
-        load_titles(ask(20), str(make(tmp_path)))
-    assert "\n" not in str(error.value)
-    if "extension" not in case and case not in ("gzip of what", "folder"):
-        assert "--stories" in str(error.value) and "HN_STORIES" in str(error.value)
+def test_a_path_is_taken_from_here_then_from_where_colab_puts_uploads(tmp_path, monkeypatch):
+    uploads, book = tmp_path / "content", tmp_path / "content" / "book"
+    book.mkdir(parents=True)
+    monkeypatch.setattr(data, "UPLOADS", uploads)
+    monkeypatch.chdir(book)
+    with pytest.raises(
+        FileNotFoundError, match=re.escape(f"at {book / 'mine.txt'} (nor in {uploads})")
+    ):
+        load_titles(ask(2), "mine.txt")
+    (uploads / "mine.txt").write_bytes(b"uploaded one\nuploaded two\n")
+    assert sorted(everything(load_titles(ask(2), "mine.txt"))) == ["uploaded one", "uploaded two"]
+    assert data.find_stories("mine.txt") == uploads / "mine.txt"
+    (book / "mine.txt").write_bytes(b"one here\ntwo here\n")
+    assert sorted(everything(load_titles(ask(2), "mine.txt"))) == ["one here", "two here"]
+    assert data.find_stories("mine.txt") == book / "mine.txt"
+    assert data.find_stories(str(uploads / "mine.txt")) == uploads / "mine.txt"
 
 
 def test_a_pipe_is_refused_rather_than_waited_on(tmp_path):
@@ -267,14 +133,29 @@ def test_a_pipe_is_refused_rather_than_waited_on(tmp_path):
 
 @pytest.mark.parametrize("nothing", ["", None])
 def test_no_stories_says_what_to_do(nothing):
-    with pytest.raises(ValueError, match=r"--stories PATH or set HN_STORIES .*--stories hub"):
+    with pytest.raises(ValueError, match="no stories given: name a file") as error:
         load_titles(load_preset("tiny"), nothing)
+    check_advice(str(error.value))
+    assert 'or take the hub\'s ("hub" for PATH)' in str(error.value)
+
+
+def check_advice(message: str):
+    """How to name a file, in either place where a reader may be."""
+    for part in (
+        '(stories = "PATH" in a notebook; ',
+        "--stories PATH, ",
+        "HN_STORIES, on the command",
+    ):
+        assert part in message
 
 
 @pytest.mark.parametrize("name", ["tiny", "small", "full"])
 def test_synthetic_serves_smoke_only(name):
-    with pytest.raises(ValueError, match=rf"{name}.*--stories PATH or set HN_STORIES"):
+    with pytest.raises(
+        ValueError, match=rf"'smoke' only, and this is '{name}': name a file"
+    ) as error:
         load_titles(load_preset(name), "synthetic")
+    check_advice(str(error.value))
 
 
 def test_synthetic_split():
@@ -290,88 +171,9 @@ def test_synthetic_split():
     }
 
 
-def test_synthetic_titles_look_like_headlines():
-    titles = synthetic_titles()
-    assert all(title == title.strip() and "{" not in title for title in titles)
-    assert max(map(len, titles)) < 120
-    assert len(set(titles)) > 0.95 * len(titles)
-    assert 0.1 < sum(title.startswith("Show HN: ") for title in titles) / len(titles) < 0.4
-    words = Counter(word for title in titles for word in title.split())
-    counts = sorted(words.values(), reverse=True)
-    assert len(counts) > 1_000 and sum(counts[:100]) > 0.4 * sum(counts)  # skewed, with a long tail
-
-
-def test_synthetic_words_depend_on_the_words_before():
-    """Nats per word of validation titles: an interpolated bigram needs far fewer than a unigram."""
-    loaded = load_titles(load_preset("smoke"), "synthetic")
-
-    def pairs(titles):
-        for title in titles:
-            words = ["<eos>", *title.split(), "<eos>"]
-            yield from pairwise(words)
-
-    after, single, double = Counter(), Counter(), Counter()
-    for first, second in pairs(loaded.train):
-        after[first] += 1
-        single[second] += 1
-        double[first, second] += 1
-    total, unigram, bigram, count = sum(single.values()), 0.0, 0.0, 0
-    for first, second in pairs(loaded.val):
-        p = (single[second] + 1) / (total + len(single) + 1)
-        q = double[first, second] / after[first] if after[first] else 0
-        unigram -= math.log(p)
-        bigram -= math.log(0.2 * p + 0.8 * q)
-        count += 1
-    assert unigram / count > 5
-    assert bigram < 0.65 * unigram
-
-
-def test_synthetic_titles_keep_to_their_topic():
-    topics = [block.replace("\n", " ").split("|") for block in TOPICS.split("\n\n")]
-    of_thing, of_task = (
-        {word: n for n, parts in enumerate(topics) for word in parts[i].strip().split(", ")}
-        for i in (1, 2)
-    )
-    pattern = re.compile(f" ({'|'.join(of_thing)}) for ({'|'.join(of_task)})")
-    found = [match.groups() for match in map(pattern.search, synthetic_titles()) if match]
-    assert len(found) > 1_000
-    assert all(of_thing[thing] == of_task[task] for thing, task in found)
-
-
-@pytest.mark.parametrize("kind", ["bpe", "unigram"])
-def test_synthetic_titles_give_sentencepiece_its_vocabulary(kind):
-    """1,024 is what `smoke` needs; a quarter more leaves room."""
-    train = load_titles(load_preset("smoke"), "synthetic").train
-    written = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(train),
-        model_writer=written,
-        model_type=kind,
-        vocab_size=1_280,
-        byte_fallback=True,
-        normalization_rule_name="identity",
-        add_dummy_prefix=False,
-        remove_extra_whitespaces=False,
-        minloglevel=2,
-    )
-    assert (
-        sentencepiece.SentencePieceProcessor(model_proto=written.getvalue()).vocab_size() == 1_280
-    )
-
-
-def test_synthetic_titles_give_byte_level_bpe_its_vocabulary():
-    train = load_titles(load_preset("smoke"), "synthetic").train
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=1_280, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator(train, trainer)
-    assert tokenizer.get_vocab_size() == 1_280
-
-
 def test_many_rows_stay_in_arrow_memory(tmp_path):
     """400,000 titles of 60 bytes: all of them at once as Python objects would take 40 MB."""
-    titles = pa.array([f"{i:060}" for i in range(1_000)])
+    titles = pa.array([f"title {i:054}" for i in range(1_000)])
     path = tmp_path / "stories.parquet"
     pq.write_table(pa.table({"title": pa.concat_arrays([titles] * 400)}), path)
     tracemalloc.start()
@@ -380,5 +182,32 @@ def test_many_rows_stay_in_arrow_memory(tmp_path):
     tracemalloc.stop()
     assert loaded.stories["rows"] == 400_000
     order = np.random.default_rng(1337).permutation(400_000)[:11_000]
-    assert everything(loaded) == [f"{i % 1_000:060}" for i in order]
+    assert everything(loaded) == [f"title {i % 1_000:054}" for i in order]
     assert peak < 25e6, peak
+
+
+def test_a_full_disk_is_not_called_damage(tmp_path, monkeypatch):
+    """/dev/full takes no byte, as a disk without room."""
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    path = zipped(write_parquet(tmp_path / "s.parquet", ["one", "two"]))
+    full = functools.partial(open, "/dev/full", "r+b", buffering=0)
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(
+        OSError, match=r"no room .* to unpack .*s\.parquet\.gz: set TMPDIR"
+    ) as error:
+        load_titles(ask(2), str(path))
+    assert error.value.errno == errno.ENOSPC and "mend" not in str(error.value)
+
+
+def test_a_disk_too_full_for_the_hubs_stories_says_where_they_would_go(monkeypatch):
+    calls = []
+
+    def download(*_, **__):
+        calls.append(1)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    with pytest.raises(OSError, match="set HF_HOME to a larger disk") as error:
+        load_titles(load_preset("tiny"), "hub")
+    assert error.value.errno == errno.ENOSPC and len(calls) == 1  # trying again does not help

@@ -143,7 +143,7 @@ def load(hub: Hub, home: Path) -> dict:
     }
     done = subprocess.run(
         [sys.executable, "-c", CLIENT],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         env=environment,
         capture_output=True,
         text=True,
@@ -164,7 +164,7 @@ def check(answer: dict):
 
 def check_message(answer: dict, error: str, *parts: str):
     assert answer.get("error") == error, answer
-    for part in (*parts, "--stories PATH", "HN_STORIES"):
+    for part in (*parts, 'stories = "PATH"', "--stories PATH", "HN_STORIES"):
         assert part in answer["message"]
     assert "\n" not in answer["message"]
 

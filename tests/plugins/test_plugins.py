@@ -46,6 +46,7 @@ def make_record(step: str, **changes) -> dict:
         "title": f"Title of {step}",
         "preset": "small",
         "stories": {"source": "file", "sha256": "0123456789abcdef", "rows": 9, "dropped": 0},
+        "titles": {"train": 8, "val": 1},
         "tokenizer": {"kind": "bpe", "vocab_size": 512, "lossless": True, "trained_on": "train"},
         "parameters": 1234567,
         "losses": {
@@ -59,7 +60,7 @@ def make_record(step: str, **changes) -> dict:
         "speed": {"seconds": 754.2},
     }
     for name, value in changes.items():
-        record[name] = {**record[name], **value} if isinstance(value, dict) else value
+        record[name] = {**record.get(name, {}), **value} if isinstance(value, dict) else value
     return record
 
 
@@ -77,10 +78,22 @@ def make_cell(label: str, alt: str = "A falling line", **data):
     )
 
 
-def make_book(root: Path, index: str, records=(), notebooks=("01_baseline",), extra="") -> Path:
-    """A book with the project's own plugins and table of public results, and a tiny theme."""
+def write_json(path: Path, data) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data))
+
+
+def make_book(
+    root: Path, index: str, records=(), notebooks=("01_baseline",), extra="", shown="small"
+) -> Path:
+    """A book with the project's own plugins and table of public results, and a tiny theme.
+
+    `shown` is the preset that its pages show.
+    """
     shutil.copytree(ROOT / "plugins", root / "plugins")
-    shutil.copy(ROOT / "peers.csv", root)
+    (root / "results").mkdir()
+    shutil.copy(ROOT / "results" / "peers.json", root / "results")
+    write_json(root / "results" / "report.json", {"preset": shown})
     make_theme(root / "theme", "plain")
     toc = "".join(f"    - file: notebooks/{name}.ipynb\n" for name in notebooks)
     (root / "myst.yml").write_text(
@@ -94,9 +107,7 @@ def make_book(root: Path, index: str, records=(), notebooks=("01_baseline",), ex
     for name in notebooks:
         make_notebook(root / "notebooks" / f"{name}.ipynb", make_cell("loss"))
     for record in records:
-        path = root / "results" / f"{record['step']}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(record))
+        write_json(root / "results" / record["preset"] / f"{record['step']}.json", record)
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)  # not the clone of these tests
     return root
 
@@ -136,6 +147,9 @@ VALUES = {  # a role, and what Python makes of the same numbers
     "(01_baseline.losses.full_coverage - 02_adamw.losses.full_coverage) / "
     "01_baseline.losses.full_coverage:.1%": f"{(1.87294 - 1.4) / 1.87294:.1%}",
     "10 - 2 - 3 * 2": "2",
+    "tiny/ladder.rungs.muon.gain:.4f": f"{0.2128:.4f}",
+    "seeds/differences.02_adamw.difference + small/bench.ratio:.2f": f"{-0.25 + 1.5:.2f}",
+    "seeds/differences.02_adamw.difference - 02_adamw.losses.full_coverage:.2f": "-1.65",
 }
 
 
@@ -150,7 +164,9 @@ title: Report
 
 {{peer}}`best.reported / best.coverage:.3f` {{peer}}`best.corrected:.3f`
 
-See [](#table_results), [](#table_peers) and [](#label_loss).
+{{across}}`tiny/ladder.rungs.muon.gain - 01_baseline.losses.official:.4f`
+
+See [](#table_peers) and [](#label_loss).
 
 :::{{figure}} #loss
 :label: label_loss
@@ -158,27 +174,23 @@ See [](#table_results), [](#table_peers) and [](#label_loss).
 A caption.
 :::
 
-:::{{results-table}}
-:label: table_results
-Every step, {{result}}`01_baseline.losses.official:.2f` first.
-:::
-
 :::{{peers-table}}
 :label: table_peers
-The others.
+The others, {{result}}`01_baseline.losses.official:.2f` beside them.
 :::
 """
-    lossy = {"lossless": False}
     records = [
         make_record("01_baseline"),
         make_record("02_adamw", losses={"full_coverage": 1.4, "test": None}),
-        make_record("03_lower", tokenizer=lossy, losses={"full_coverage": 1.1}),
         make_record("ablations/rope", losses={"full_coverage": 1.5}),
-        make_record("public_best", losses={"full_coverage": 1.6}),
+        make_record("ladder", preset="tiny", rungs={"muon": {"gain": 0.2128}}),
     ]
     root = tmp_path_factory.mktemp("plugins") / "book"
     make_book(root, index, records, extra="  github: some-one/some.book\n")
-    (root / "results" / "bench.json").write_text('{"tokens_per_second": 5}')
+    # Records that say nothing of their stories, or not even of their preset.
+    write_json(root / "results/small/bench.json", {"preset": "small", "ratio": 1.5})
+    differences = {"02_adamw": {"difference": -0.25}}
+    write_json(root / "results/small/seeds/differences.json", differences)
     build_site(root, "plain")
     return root
 
@@ -186,6 +198,7 @@ The others.
 def test_role_writes_what_python_would(book):
     lines = [words(p) for p in find(page(book, "index"), "paragraph")]
     assert lines[: len(VALUES)] == [f"value {text}" for text in VALUES.values()]
+    assert f"{0.2128 - 1.75326:.4f}" in lines  # {across}
 
 
 def test_format_is_that_of_python():
@@ -214,44 +227,9 @@ def test_format_is_that_of_python():
     assert got == [format(value, spec) for value, spec in cases]
 
 
-def test_results_table_marks_the_lossy_run_and_never_ranks_it(book):
-    rows = table(book, "index", "table_results")
-    names = [words(row[0]) for row in rows]
-    assert names == [
-        "Step",
-        "Title of 01_baseline",
-        "Title of 02_adamw",
-        "Title of 03_lower (not lossless, not ranked)",
-        "Title of public_best",
-    ]
-    bold = [words(row[0]) for row in rows if any(find(cell, "strong") for cell in row)]
-    assert bold == ["Title of 02_adamw"]
-    assert [words(cell) for cell in rows[2][1:]] == [
-        "1.7533 (93.6%)",
-        "1.4000",
-        "2.702",
-        "–",
-        "1,234,567",
-        "12.6 min",
-    ]
-    (container,) = find(page(book, "index"), "container", label="table_results")
-    assert words(find(container, "caption")[0]).endswith("Every step, 1.75 first.")
-    legend = words(find(container, "legend")[0])
-    assert "Preset small, stories file (01234567)" in legend and "The last row is no step" in legend
-
-
-def test_the_public_recipe_is_left_out_beside_steps_that_it_does_not_compare_with(tmp_path):
-    records = [make_record("01_baseline"), make_record("public_best", preset="full")]
-    index = ":::{results-table}\n:label: table_results\nCaption.\n:::\n"
-    root = make_book(tmp_path / "book", index, records, notebooks=())
-    build_site(root, "plain")
-    names = [words(row[0]) for row in table(root, "index", "table_results")]
-    assert names == ["Step", "Title of 01_baseline"]
-
-
 def test_tables_and_figures_are_numbered_and_can_be_referred_to(book):
     references = find(page(book, "index"), "crossReference")
-    assert [words(r).replace("\xa0", " ") for r in references] == ["Table 1", "Table 2", "Figure 1"]
+    assert [words(r).replace("\xa0", " ") for r in references] == ["Table 1", "Figure 1"]
     assert all(reference["resolved"] for reference in references)
 
 
@@ -276,6 +254,8 @@ def test_peers_are_corrected_for_coverage_by_division(book):
         assert [link["url"] for link in find(row[0], "link")] == (
             [peer["url"]] if peer["url"] else []
         )
+    (container,) = find(page(book, "index"), "container", label="table_peers")
+    assert words(find(container, "caption")[0]).endswith("The others, 1.75 beside them.")
     best = f"{1.1327 / 0.993:.3f}"
     assert any(words(p) == f"{best} {best}" for p in find(page(book, "index"), "paragraph"))
 
@@ -299,45 +279,37 @@ def test_alt_text_reaches_the_embedded_output_and_not_the_notebook(book):
     assert alt("baseline") == "A falling line"
 
 
-def test_no_banner_on_a_published_run(book):
-    assert not find(page(book, "index"), "admonition")
-    assert not find(page(book, "baseline"), "admonition")
-
-
-def test_smoke_run_says_so_on_every_page_and_colab_follows_the_remote(tmp_path):
-    root = make_book(tmp_path / "book", "# Report\n", [make_record("01_baseline", preset="smoke")])
+def test_colab_follows_the_remote(tmp_path):
+    root = make_book(tmp_path / "book", "# Report\n", [make_record("01_baseline")])
     remote = ["git", "remote", "add", "origin", "git@github.com:some-one/elsewhere.git"]
     subprocess.run(remote, cwd=root, check=True)
     build_site(root, "plain")
-    for slug in ("index", "baseline"):
-        (banner,) = find(page(root, slug)["children"][0], "admonition")
-        assert "tiny model" in words(banner) and "synthetic" in words(banner)
     (link,) = find(page(root, "baseline"), "link")
-    assert "/github/some-one/elsewhere/blob/main/" in link["url"]
+    assert "/github/some-one/elsewhere/blob/" in link["url"]
 
 
 @pytest.mark.parametrize(
     ("role", "why"),
     [
-        ("{result}`04_muon.losses.official`", "no record results/04_muon.json"),
+        ("{result}`04_muon.losses.official`", "no record results/small/04_muon.json"),
         (
             "{result}`01_baseline.losses.offical:.3f`",
             "losses has no field offical; it has official",
         ),
-        ("{result}`01_baseline.losses`", "results/01_baseline.json.losses is not a number or text"),
+        (
+            "{result}`01_baseline.losses`",
+            "results/small/01_baseline.json.losses is not a number or text",
+        ),
         ("{result}`01_baseline.losses.test:.3f`", "01_baseline.json.losses.test is not known"),
         ("{result}`01_baseline.losses.official:3.f`", "the format :3.f is not one of"),
         ("{result}`01_baseline.title:.3f`", "needs a number, not Title of 01_baseline"),
         ("{result}`01_baseline.losses.official - `", "ends where a name is expected"),
-        ("{result}`process.exit(1)`", "no record results/process.json"),
-        ("{peer}`nobody.reported:.3f`", "peers.csv has no field nobody; it has baseline"),
-        (":::{results-table}\nCaption.\n:::", "do not compare: small on file (01234567); tiny"),
+        ("{result}`process.exit(1)`", "no record results/small/process.json"),
+        ("{peer}`nobody.reported:.3f`", "results/peers.json has no field nobody; it has baseline"),
     ],
 )
 def test_what_is_missing_fails_the_build_with_page_line_and_name(tmp_path, role, why):
     records = [make_record("01_baseline", losses={"test": None})]
-    if "table" in role:
-        records.append(make_record("02_adamw", preset="tiny"))
     root = make_book(tmp_path / "book", f"# Report\n\nText.\n\n{role}\n", records, notebooks=())
     with pytest.raises(SiteError) as error:
         build_site(root, "plain")

@@ -1,0 +1,130 @@
+"""A page over another run than its text was written for; numbers of runs that do not compare."""
+
+import pytest
+
+from book.site import SiteError, build_site
+
+from .test_plugins import find, make_book, make_record, page, words, write_json
+
+STORIES, OTHER = "0123456789abcdef", "fedcba9876543210"
+FRONT = f"---\ntitle: Report\noptions:\n  run_preset: small\n  run_stories: {STORIES}\n---\n"
+
+
+def lines(root, slug="index"):
+    return [words(p) for p in find(page(root, slug), "paragraph")]
+
+
+def banners(root, slug="index"):
+    return [words(node) for node in find(page(root, slug)["children"][0], "admonition")]
+
+
+def test_no_banner_over_the_run_that_the_page_was_written_for(tmp_path):
+    records = [make_record("01_baseline")]
+    root = make_book(tmp_path / "book", FRONT + "Text.\n", records)
+    build_site(root, "plain")
+    for slug in ("index", "baseline"):
+        assert not find(page(root, slug), "admonition")
+
+
+def test_a_smoke_run_says_so_on_every_page(tmp_path):
+    records = [make_record("01_baseline", preset="smoke")]
+    root = make_book(tmp_path / "book", "# Report\n", records, shown="smoke")
+    build_site(root, "plain")
+    for slug in ("index", "baseline"):
+        (banner,) = banners(root, slug)
+        assert "tiny model" in banner and "synthetic" in banner and "“–”" in banner
+
+
+@pytest.mark.parametrize("preset", ["small", "tiny"])
+def test_a_page_over_another_run_says_both_runs(tmp_path, preset):
+    """Of another preset, or on other stories; a page that names no run has no banner."""
+    stories = {"sha256": STORIES if preset == "tiny" else OTHER}
+    records = [make_record("01_baseline", preset=preset, stories=stories)]
+    root = make_book(tmp_path / "book", FRONT + "Text.\n", records, shown=preset)
+    build_site(root, "plain")
+    (banner,) = banners(root)
+    assert f"run on preset {preset}, stories {stories['sha256'][:8]};" in banner
+    assert f"written for one on preset small, stories {STORIES[:8]}," in banner
+    assert "“–”" in banner
+    assert not find(page(root, "baseline"), "admonition")
+
+
+def test_a_revision_tells_stories_as_a_digest_does(tmp_path):
+    record = make_record("01_baseline")
+    record["stories"] = {"source": "hub", "revision": OTHER, "rows": 9, "dropped": 0}
+    for stated in (STORIES, OTHER):
+        root = make_book(tmp_path / stated, FRONT.replace(STORIES, stated) + "Text.\n", [record])
+        build_site(root, "plain")
+        assert len(banners(root)) == (stated == STORIES)
+
+
+MIXED = {  # an expression that has no value, and what is wrong with it
+    "public_best.losses.official:.3f": "there is no record results/{}/public_best.json",
+    "01_baseline.losses.official - public_best.losses.official:.3f": "there is no record results/",
+    "01_baseline.losses.official - tiny/ladder.gain:.3f": "do not compare: results/{}/01_baseline",
+    "tiny/ladder.gain / tiny/other.gain:.3f": "results/tiny/other.json: tiny on stories fedcba98",
+    "tiny/ladder.gain + tiny/cut.gain:.3f": "do not compare: results/tiny/ladder.json",
+    "tiny/ladder.gain * small/seeds/differences.x:.3f": "small/seeds/differences.json: small",
+    "01_baseline.losses.test:.3f": "losses.test is not known",
+    "recipe.losses.official:.3f": "results/{}/recipe.json: {} on stories fedcba98",
+}
+
+
+def make_mixed_book(root, text, shown):
+    """A book of records on preset `shown`, with others of `tiny` and `small` beside them."""
+    tiny = {"preset": "tiny", "gain": 0.25}
+    records = [
+        make_record("01_baseline", preset=shown, losses={"test": None}),
+        make_record("recipe", preset=shown, stories={"sha256": OTHER}),
+        make_record("ladder", **tiny),
+        make_record("other", **tiny, stories={"sha256": OTHER}),
+        make_record("cut", **tiny, titles={"train": 7}),
+    ]
+    root = make_book(root, FRONT + text, records, notebooks=(), shown=shown)
+    write_json(root / "results" / "small" / "seeds" / "differences.json", {"x": 0.5})
+    return root
+
+
+def test_over_another_run_what_is_missing_or_does_not_compare_is_a_dash(tmp_path):
+    roles = [f"value {{result}}`{role}`" for role in MIXED]
+    roles += ["alike {result}`tiny/ladder.gain - tiny/ladder.gain:.1f`"]
+    roles += ["across {across}`01_baseline.losses.official - tiny/ladder.gain:.2f`"]
+    roles += ["alone {result}`small/seeds/differences.x`"]
+    root = make_mixed_book(tmp_path / "book", "\n\n".join(roles) + "\n", "smoke")
+    build_site(root, "plain")
+    assert lines(root)[1:] == [
+        *["value –"] * len(MIXED),
+        "alike 0.0",
+        f"across {1.75326 - 0.25:.2f}",
+        "alone 0.5",
+    ]
+
+
+@pytest.mark.parametrize("role", MIXED)
+def test_over_its_own_run_that_is_an_error(tmp_path, role):
+    root = make_mixed_book(tmp_path / "book", f"\nText.\n\n{{result}}`{role}`\n", "small")
+    with pytest.raises(SiteError) as error:
+        build_site(root, "plain")
+    assert "index.md:10: " in str(error.value)
+    assert MIXED[role].format("small", "small") in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{result}`01_baseline.losses.offical`", "index.md:7: .*has no field offical"),
+        ("{peer}`deep.coverage`", r"index.md:7: results/peers.json.deep.coverage is not known"),
+    ],
+)
+def test_a_wrong_name_is_an_error_over_any_run(tmp_path, text, why):
+    """And so is what is not known of a public result: that does not change with the run."""
+    root = make_mixed_book(tmp_path / "book", text + "\n", "smoke")
+    with pytest.raises(SiteError, match=why):
+        build_site(root, "plain")
+
+
+def test_half_a_run_in_the_front_matter_is_refused(tmp_path):
+    half = FRONT.replace(f"  run_stories: {STORIES}\n", "")
+    root = make_book(tmp_path / "book", half + "Text.\n", [make_record("01_baseline")])
+    with pytest.raises(SiteError, match=r"index\.md: its front matter needs both run_preset and"):
+        build_site(root, "plain")
