@@ -111,7 +111,7 @@ class Config:
 
     @classmethod
     def from_dict(cls, settings: dict) -> "Config":
-        """Return the Config that `as_dict` came from; a setting that is missing is not filled in."""
+        """Return the Config that `as_dict` came from; what is missing is not filled in."""
         if missing := [f.name for f in fields(cls) if f.name not in settings]:
             raise ValueError(f"there is no {', '.join(missing)} in these settings.")
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})

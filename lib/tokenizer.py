@@ -1,7 +1,8 @@
-"""Titles to token ids and back, by any of four trained tokenizers.
+"""Titles to token ids and back, by any of five trained tokenizers.
 
 - `bpe`: the challenge's own, byte-level BPE of the `tokenizers` library at its defaults. It puts a
   space before each title.
+- `unigram`: the same library's unigram model, on the same bytes; the best public result has it.
 - `sp_bpe`: sentencepiece's BPE, identity normalisation, no dummy prefix, whitespace kept.
   Characters that are unknown, or too many for the vocabulary, are bytes. A title that holds U+2581,
   sentencepiece's own sign for a space, cannot come back.
@@ -15,6 +16,7 @@
 """
 
 import io
+import json
 import re
 from collections import Counter
 from itertools import chain
@@ -30,6 +32,7 @@ from .data import Titles
 
 SPACE = "\u2581"  # sentencepiece's sign for it
 PAD, EOS, UNK = SPECIAL = ("<pad>", "<eos>", "<unk>")
+BYTE_LEVEL = ("bpe", "unigram")  # of the `tokenizers` library
 EOS_ID = SPECIAL.index(EOS)  # in every tokenizer
 
 # ByteLevel writes these bytes as themselves, the others as the letters from U+0100 on.
@@ -46,7 +49,7 @@ class Tokenizer:
 
     def __init__(self, kind: str, state: bytes):
         self.kind, self.state = kind, state
-        if kind == "bpe":
+        if kind in BYTE_LEVEL:
             self._model = HFTokenizer.from_buffer(state)
             self._model.encode_special_tokens = True  # `<eos>` in a title is text
             self.vocab_size = self._model.get_vocab_size()
@@ -54,17 +57,17 @@ class Tokenizer:
             self._model = sentencepiece.SentencePieceProcessor(model_proto=state)
             self.vocab_size = self._model.get_piece_size()
         self.eos_id = EOS_ID
-        self._prefix = " " if kind in ("bpe", "sp_bpe_case") else ""
+        self._prefix = " " if kind in (*BYTE_LEVEL, "sp_bpe_case") else ""
 
     def encode(self, titles: list[str]) -> list[list[int]]:
         """Return the ids of each title, without `<eos>`."""
-        if self.kind == "bpe":
+        if self.kind in BYTE_LEVEL:
             return [e.ids for e in self._model.encode_batch(titles)]
         return self._model.encode(_folded(titles) if self.kind == "sp_bpe_case" else titles)
 
     def decode(self, ids: list[int]) -> str:
         """Return the text of `ids`. The special tokens appear by name."""
-        if self.kind == "bpe":
+        if self.kind in BYTE_LEVEL:
             return self._model.decode(ids, skip_special_tokens=False)
         text, start = [], 0
         for i, id_ in enumerate(ids):
@@ -79,7 +82,7 @@ class Tokenizer:
 
     def token(self, id_: int) -> str:
         """Return one token as people read it: its space shown, a lone byte as hexadecimal."""
-        if self.kind == "bpe":
+        if self.kind in BYTE_LEVEL:
             text = self._model.decode([id_], skip_special_tokens=False)
             if "\ufffd" not in text:
                 return text
@@ -103,7 +106,7 @@ class Tokenizer:
 
     def why_lossy(self, title: str) -> str:
         """Return what about a lossy `title` does not come back."""
-        sign = self.kind != "bpe" and SPACE in title
+        sign = self.kind not in BYTE_LEVEL and SPACE in title
         return "hold U+2581" if sign else "hold a byte that no training title has"
 
 
@@ -120,7 +123,7 @@ def train_tokenizer(config: Config, titles: Titles) -> Tokenizer:
     if not titles.train:
         raise ValueError("There is no training title to train a tokenizer on. Use more titles.")
     texts = titles.train + (titles.val if config.tokenizer_titles == "train+val" else [])
-    tokenizer = (_bpe if config.tokenizer == "bpe" else _sentencepiece)(config, texts)
+    tokenizer = (_byte_level if config.tokenizer in BYTE_LEVEL else _sentencepiece)(config, texts)
     if tokenizer.vocab_size != config.vocab_size:
         raise _too_large(config, len(texts), f"{tokenizer.vocab_size:,} at most")
     return tokenizer
@@ -133,15 +136,42 @@ def _too_large(config, count, reason):
     )
 
 
-def _bpe(config, texts):
-    tokenizer = HFTokenizer(models.BPE(unk_token=UNK))
+def _byte_level(config, texts):
+    settings = {
+        "vocab_size": config.vocab_size,
+        "special_tokens": list(SPECIAL),
+        "show_progress": False,
+    }
+    if config.tokenizer == "bpe":
+        model, trainer = models.BPE(unk_token=UNK), trainers.BpeTrainer(**settings)
+    else:
+        model, trainer = models.Unigram(), trainers.UnigramTrainer(unk_token=UNK, **settings)
+    tokenizer = HFTokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel()
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=config.vocab_size, special_tokens=list(SPECIAL), show_progress=False
-    )
     tokenizer.train_from_iterator(texts, trainer)
-    return Tokenizer("bpe", tokenizer.to_str().encode())
+    state = tokenizer.to_str()
+    if config.tokenizer == "unigram":
+        state = _in_order(state)
+    return Tokenizer(config.tokenizer, state.encode())
+
+
+def _in_order(state):
+    """A unigram model's state without what differs from one training to the next.
+
+    The library sums in the order of a hash table: the last digits of the scores differ, and so does
+    which of the letters that it keeps for completeness gets which of the lowest scores.
+    """
+    state = json.loads(state)
+    vocab = state["model"]["vocab"]
+    special, pieces = vocab[: len(SPECIAL)], vocab[len(SPECIAL) :]
+    lowest = min(score for _, score in pieces)
+    for entry in pieces:
+        kept = len(entry[0]) == 1 and entry[1] < lowest + 256 * 1e-4  # a ten-thousandth apart each
+        entry[1] = round(lowest if kept else entry[1], 6)
+    pieces.sort(key=lambda entry: (-entry[1], entry[0]))
+    state["model"]["vocab"] = special + pieces
+    return json.dumps(state, ensure_ascii=False)
 
 
 def _sentencepiece(config, texts):

@@ -30,7 +30,7 @@ def test_settings_stand_as_people_write_them():
     found = {name: values for name, *values in rows[1:]}
     assert found["vocab_size"] == ["16,000", "2,000"]
     assert found["title_mask"] == ["no", "yes"]
-    assert found["r_drop"] == ["0", "2"]
+    assert found["r_drop"] == ["0", "1"]
     assert found["learning_rate"] == ["0.0005", "0.003"]
     assert found["schedule"] == ["cosine", "wsd"]
     assert "n_layer" not in found

@@ -15,7 +15,7 @@ LINES = {
     "casing": ("rest.upper() if", "rest.lower() if", "code.casing"),
     "config": ("val_frac: float = 0.10", "val_frac: float = 0.11", "config.val_frac"),
     "data": ("SPLIT_SEED = 1337", "SPLIT_SEED = 1338", "titles"),
-    "evaluate": ("TOKENS_AT_ONCE = 8192", "TOKENS_AT_ONCE = 4096", "code.evaluate"),
+    "evaluate": ("TOKENS_AT_ONCE = 2048", "TOKENS_AT_ONCE = 4096", "code.evaluate"),
     "model": ("nn.GELU()", "nn.ReLU()", "code.model"),
     "optim": ("weight_decay=config.weight_decay\n", "weight_decay=0.1\n", "code.optim"),
     "predictions": ("topk(count)", "topk(count + 1)", "code.predictions"),
@@ -24,6 +24,8 @@ LINES = {
     "synthetic": ("SEED = 20_071_009", "SEED = 20_071_008", "stories.sha256"),
     "tokenizer": ("max_sentence_length=1 << 20", "max_sentence_length=9", "code.tokenizer"),
     "train": ("mean().item()", "sum().item()", "code.train"),
+    "objective": ("passes * counted.sum()", "counted.sum()", "code.objective"),
+    "dropout": ("LEVELS = 1 << 16", "LEVELS = 1 << 15", "code.dropout"),
 }
 
 

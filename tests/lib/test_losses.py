@@ -17,6 +17,8 @@ from torch import nn
 
 from lib import evaluate
 
+from ..windows import starts
+
 A, EOS, B = 0, 1, 2
 TITLES = ["é", "日本", "é"]
 IDS = torch.tensor([A, EOS, B, A, EOS, A, EOS])
@@ -103,9 +105,9 @@ def test_full_coverage_scores_each_token_once_in_its_window(ids, block_size, at_
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "TOKENS_AT_ONCE", at_once)
         losses = evaluate.token_losses(Spy(), torch.tensor(ids), block_size)
-    before = [EOS, *ids]
+    before, begin = [EOS, *ids], starts(ids, block_size, EOS)
     expected = [
-        spied_nll(before[i // block_size * block_size : i + 1], token)
+        spied_nll(before[max(b for b in begin if b <= i) : i + 1], token)
         for i, token in enumerate(ids)
     ]
     assert losses.tolist() == pytest.approx(expected, abs=1e-5)

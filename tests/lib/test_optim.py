@@ -17,7 +17,7 @@ CONFIG = load_preset(
     muon_weight_decay=0.2,
     learning_rate=1e-3,
     betas=(0.9, 0.99),
-    gate=True,
+    gate="channel",
     layer_scale=0.1,
 )
 

@@ -35,6 +35,7 @@ from lib.tokenizer import train_tokenizer
 from lib.train import train
 
 from .. import reference
+from ..windows import starts
 
 
 def test_every_record_of_a_book_passes_its_own_check(smoke_book):
@@ -106,12 +107,12 @@ def nats_of(model, tokenizer, titles, block_size):
     """The nats of all tokens of `titles`: each with its window's tokens before it and no others."""
     read = [[*ids, tokenizer.eos_id] for ids in tokenizer.encode(titles)]
     stream = list(chain(*read))
-    starts = range(0, len(stream), block_size)
+    begin = starts(stream, block_size, tokenizer.eos_id)
     if model.title_mask:  # each title by itself
-        starts = accumulate(map(len, read[:-1]), initial=0)
+        begin = accumulate(map(len, read[:-1]), initial=0)
     nats = 0.0
     with torch.no_grad():
-        for start, end in pairwise([*starts, len(stream)]):
+        for start, end in pairwise([*begin, len(stream)]):
             window = stream[start:end]
             before = [stream[start - 1] if start else tokenizer.eos_id, *window[:-1]]
             logits = model(torch.tensor([before]))[0].double()

@@ -54,7 +54,7 @@ EVERYTHING = CONFIG.change(
     position="rope",
     title_mask=True,
     windows="titles",
-    gate=True,
+    gate="channel",
     layer_scale=0.1,
     r_drop=1.0,
     ema=0.9,
@@ -271,7 +271,7 @@ def test_tokens_per_second_is_what_a_clock_beside_it_says(monkeypatch):
     import lib.train as module
 
     now = [0.0]
-    losses, measure = module._losses, module._measure
+    losses, measure = module.losses, module._measure
 
     def a_second(*arguments):
         now[0] += 1.0
@@ -281,7 +281,7 @@ def test_tokens_per_second_is_what_a_clock_beside_it_says(monkeypatch):
         now[0] += 100.0
         return measure(*arguments)
 
-    monkeypatch.setattr(module, "_losses", a_second)
+    monkeypatch.setattr(module, "losses", a_second)
     monkeypatch.setattr(module, "_measure", a_hundred)
     monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
     run = train(CONFIG, TITLES)

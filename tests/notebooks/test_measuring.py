@@ -24,6 +24,7 @@ from lib.tokenizer import train_tokenizer
 
 from .. import reference
 from ..conftest import ROOT
+from ..windows import starts
 from .test_notebooks import cell
 
 TITLES = ["Show HN: a é thing", "日本", "😀 <eos>", "tabs\tand more", "Show HN: a é thing"]
@@ -144,10 +145,10 @@ def test_titles_in_both_parts_are_counted_and_left_out(smoke_book, titles, measu
             own = [*tokenizer.encode([title])[0], tokenizer.eos_id]
             ids, owner = ids + own, owner + [i] * len(own)
         nats = [0.0] * len(titles.val)
-        starts = range(0, len(ids), model.block_size)
+        begin = starts(ids, model.block_size, tokenizer.eos_id)
         if model.title_mask:  # what stands before a title is nothing to it
-            starts = [i for i in range(len(ids)) if i == 0 or owner[i] != owner[i - 1]]
-        for start, end in pairwise([*starts, len(ids)]):
+            begin = [i for i in range(len(ids)) if i == 0 or owner[i] != owner[i - 1]]
+        for start, end in pairwise([*begin, len(ids)]):
             window = ids[start:end]
             before = [ids[start - 1] if start else tokenizer.eos_id, *window[:-1]]
             with torch.no_grad():
