@@ -55,17 +55,36 @@ def refuse_doubles(root: Path = BOOK) -> None:
                         f"{file} has a cell labelled {label[1]!r}, and so has {first}: a label "
                         f"names one cell of the book. Give the cell in {file} another."
                     )
+                for figure in _figures(cell.source):
+                    if figure != label[1]:
+                        raise ValueError(
+                            f"{file} draws the figure {figure!r} in a cell labelled {label[1]!r}: "
+                            "a figure is called as its cell."
+                        )
+
+
+def _parsed(source):
+    try:
+        return ast.parse(source)
+    except SyntaxError:  # IPython's own, such as %pip
+        return ast.parse("")
 
 
 def _step(source):
     """The value of `step = "…"` in a cell, or None."""
-    try:
-        body = ast.parse(source).body
-    except SyntaxError:  # IPython's own, such as %pip
-        return None
-    for node in body:
+    for node in _parsed(source).body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
             names = [target.id for target in node.targets if isinstance(target, ast.Name)]
             if "step" in names:
                 return node.value.value
     return None
+
+
+def _figures(source):
+    """The names that a cell draws figures under: `curves.loss_curves(out, "name", …)`."""
+    for node in ast.walk(_parsed(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            out, name = (*node.args[:2], None, None)[:2]
+            named = isinstance(name, ast.Constant) and isinstance(name.value, str)
+            if isinstance(out, ast.Name) and out.id == "out" and named:
+                yield name.value

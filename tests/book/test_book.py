@@ -17,6 +17,7 @@ import pytest
 from book import contents
 from book import run as book
 from book.__main__ import main
+from lib.files import write_json
 
 from ..conftest import ROOT
 
@@ -380,6 +381,101 @@ def test_a_publication_copies_what_its_notebooks_left_and_nothing_else(steps):
     assert figure == f"<svg>{record['at']}</svg>"
     published = nbformat.read(steps.root / "notebooks" / "01_first.ipynb", as_version=4)
     assert published.cells[-1].outputs[0].text == "first\n"
+
+
+def test_a_step_of_another_preset_is_published_as_a_record_only(steps):
+    book.publish("smoke", None)
+    assert json.loads((steps.root / "results" / "report.json").read_text()) == {"preset": "smoke"}
+    before = {p: p.read_bytes() for p in steps.root.glob("*/0*.ipynb")}
+    figure = (steps.root / "figures" / "second.svg").read_bytes()
+    write_json(steps.root / "results" / "report.json", {"preset": "small"})
+    book.publish("smoke", None, step="01_first", resume="fresh")
+    book.publish("smoke", None, step="02_second")
+    assert before == {path: path.read_bytes() for path in before}
+    assert (steps.root / "figures" / "second.svg").read_bytes() == figure
+    record = json.loads((steps.root / "results" / "smoke" / "01_first.json").read_text())
+    assert str(record["at"]).encode() not in figure  # the record is the new one
+    assert json.loads((steps.root / "results" / "report.json").read_text()) == {"preset": "small"}
+    book.publish("smoke", None)  # the whole: the report is of this preset now
+    assert json.loads((steps.root / "results" / "report.json").read_text()) == {"preset": "smoke"}
+    assert str(record["at"]).encode() in (steps.root / "figures" / "second.svg").read_bytes()
+
+
+def test_a_step_published_alone_finds_the_records_that_are_published(steps):
+    book.publish("smoke", None)
+    shutil.rmtree(steps.root / "_build")  # as in another clone
+    book.publish("smoke", None, step="02_second")
+    record = json.loads((steps.root / "results" / "smoke" / "01_first.json").read_text())
+    assert str(record["at"]) in (steps.root / "figures" / "second.svg").read_text()
+
+
+def test_what_is_not_committed_is_not_published(steps):
+    def git(*arguments):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *who, *arguments], cwd=steps.root, check=True, capture_output=True)
+
+    git("init")
+    (steps.root / ".gitignore").write_text("_build\n")
+    git("add", ".")
+    git("commit", "-m", "all")
+    book.publish("smoke", None)
+    for path, named in (("lib/model.py", "lib/model.py"), ("notebooks/new.ipynb", "notebooks/new")):
+        git("add", ".")
+        git("commit", "-m", "published", "--allow-empty")
+        with open(steps.root / path, "a") as file:
+            file.write("\n")
+        with pytest.raises(book.BookError, match=rf"not committed: .*{named}"):
+            book.publish("smoke", None)
+        (steps.root / path).unlink()
+        subprocess.run(["git", "checkout", "--", "."], cwd=steps.root, check=True)
+    (steps.root / "my notes.txt").write_text("of no record's concern")
+    book.publish("smoke", None)
+
+
+def test_a_notebook_that_is_renamed_leaves_nothing_behind(steps):
+    steps()
+    assert (steps.out / "figures" / "second.svg").exists()
+    old = steps.root / "notebooks" / "02_second.ipynb"
+    old.rename(old.with_name("03_third.ipynb"))
+    edit(old.with_name("03_third.ipynb"), "second.svg", "third.svg")
+    edit(steps.root / "myst.yml", "02_second", "03_third")
+    (steps.root / "old.md").write_text("a page")
+    steps()
+    (steps.root / "old.md").rename(steps.root / "new.md")
+    steps()
+    there = {path.name for path in steps.out.rglob("*") if path.is_file()}
+    assert {"03_third.ipynb", "third.svg", "new.md", "01_first.ipynb", "01_first.json"} <= there
+    assert not there & {"02_second.ipynb", "second.svg", "old.md", "02_second.json"}
+
+
+def test_a_figure_that_is_no_longer_drawn_goes(steps):
+    steps()
+    edit(steps.root / "notebooks" / "02_second.ipynb", "second.svg", "other.svg")
+    assert steps() == BOTH[1:]
+    assert {path.name for path in (steps.out / "figures").iterdir()} == {"other.svg"}
+
+
+def test_a_notebook_that_writes_what_another_left_is_refused_by_its_name(steps):
+    edit(steps.root / "notebooks" / "02_second.ipynb", "figures", "results")
+    edit(steps.root / "notebooks" / "02_second.ipynb", "second.svg", "smoke/01_first.json")
+    with pytest.raises(
+        book.BookError, match=r"02_second wrote results/smoke/01_first\.json, which"
+    ):
+        steps()
+    assert not (steps.out / ".finished" / "01_first.json").exists()  # what it left is lost
+
+
+def test_another_run_in_the_folder_waits(steps, tmp_path):
+    """While another process holds it, nothing there is touched."""
+    code = (
+        "import sys, time\nfrom lib.files import held\n"
+        "with held(sys.argv[1]):\n    print('held', flush=True)\n    time.sleep(1.5)"
+    )
+    command = [sys.executable, "-c", code, str(steps.out)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        assert steps() == BOTH
+        assert other.poll() == 0
 
 
 @pytest.mark.parametrize("through", ["a command", "book.run"])
