@@ -198,7 +198,7 @@ def _begun(out, preset, conditions, levers, verdicts, resume):
             f"{', '.join(lost)}. Leave out --levers, or write elsewhere (--out)."
         )
     advice = "Start over with --fresh, which writes over it, or write elsewhere (--out)."
-    if not conditions.keys() <= record.keys():
+    if not {*conditions, "accepted"} <= record.keys():
         raise ValueError(
             f"{shown} does not say with which settings and code its rungs were trained, so nothing "
             f"can be tried on top of them. {advice}"

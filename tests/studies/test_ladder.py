@@ -59,7 +59,7 @@ def climbed(tmp_path_factory):
 @pytest.fixture
 def part(climbed, tmp_path):
     """A folder in which all rungs of the ladder but the last are recorded, and no run is kept."""
-    out, record, trained = climbed
+    _, record, trained = climbed
     rungs = dict(list(record["rungs"].items())[:-1])
     write_json(path_of(tmp_path), {**record, "rungs": rungs})
     trained.clear()
@@ -184,7 +184,7 @@ def test_one_seed_or_an_unknown_rung_to_follow_is_refused(climbed, tmp_path):
     with pytest.raises(ValueError, match="ladder on smoke has no rung 'gate' to follow"):
         ladder.climb("smoke", TITLES, tmp_path, 1, gate, record)
     other = {"still": {**FOUR["still"], "changes": {"learning_rate": 1e-9}}}
-    with pytest.raises(ValueError, match="tried {'learning_rate': 1e-12} as 'still'; it is"):
+    with pytest.raises(ValueError, match=r"tried \{'learning_rate': 1e-12\} as 'still'; it is"):
         ladder.climb("smoke", TITLES, tmp_path, 1, other, record)
 
 
@@ -275,10 +275,9 @@ def test_a_record_of_before_is_read_and_drawn_but_not_gone_on_with(climbed, part
     write_json(path_of(part), old)
     assert ladder.read_ladder(part, "smoke") == old
     assert "AdamW" in repr(rows.ladder(part, "ladder", old))
-    if missing in ("base", "identity", "like"):
-        with pytest.raises(ValueError, match="does not say with which settings and code"):
-            ladder.climb("smoke", TITLES, part, 2, FOUR, resume=resume)
-        assert not climbed[2] and ladder.read_ladder(part, "smoke") == old
+    with pytest.raises(ValueError, match="does not say with which settings and code"):
+        ladder.climb("smoke", TITLES, part, 2, FOUR, resume=resume)
+    assert not climbed[2] and ladder.read_ladder(part, "smoke") == old
 
 
 def test_the_published_ladders_can_be_read_and_followed():
@@ -305,7 +304,7 @@ def _climb(out):
 
 
 def test_of_two_processes_the_second_waits_and_finds_all_done(climbed, tmp_path):
-    printed, trained = tmp_path / "printed.txt", climbed[2]
+    printed = tmp_path / "printed.txt"
     with held(tmp_path / "_build" / "ladder-smoke"):
         process = start(printed, _climb, tmp_path)
         wait_until_it_waits(process, printed)
