@@ -32,7 +32,7 @@ from lib.files import (
 from lib.identity import digest
 from lib.steps import LADDER, LEVERS
 
-from .seeds import FIRST, differing, identity_of, run_seeds
+from .seeds import FIRST, differing, identity_of, run_seeds, tell
 from .statistics import difference
 
 START = LADDER["from"]
@@ -203,23 +203,24 @@ def _begun(out, preset, conditions, levers, verdicts, resume):
             f"{shown} does not say with which settings and code its rungs were trained, so nothing "
             f"can be tried on top of them. {advice}"
         )
-    found = differing({name: record[name] for name in conditions}, conditions)
-    differ = [name.removeprefix("identity.") for name in found]
-    differ += [
-        f"rungs.{name}.changes"
-        for name, lever in levers.items()
-        if name in rungs and rungs[name]["changes"] != as_json(lever["changes"])
-    ]
-    differ += [
-        f"rungs.{name}.kept"
+    now = {
+        name: {
+            "changes": as_json(levers.get(name, rung)["changes"]),
+            "kept": verdicts.get(name, rung.get("kept")),
+        }
         for name, rung in rungs.items()
-        if "kept" in rung and rung["kept"] != verdicts.get(name, rung["kept"])
-    ]
-    fixed = [name for name in differ if name.split(".")[0] in FIXED]
+    }
+    there = {name: {key: rung.get(key) for key in now[name]} for name, rung in rungs.items()}
+    found = differing(
+        {**{name: record[name] for name in conditions}, "rungs": there},
+        {**conditions, "rungs": now},
+    )
+    differ = {name.removeprefix("identity."): pair for name, pair in found.items()}
+    fixed = {name: pair for name, pair in differ.items() if name.split(".")[0] in FIXED}
     if fixed or (differ and resume != "accept"):
         vouch = "" if fixed else "Vouch that this does not matter (--accept). "
         raise ValueError(
-            f"The ladder in {shown} is another one; what differs is {', '.join(fixed or differ)}. "
+            f"The ladder in {shown} is another one; what differs is {tell(fixed or differ)}. "
             f"{vouch}{advice}"
         )
     return {**record, **conditions, "accepted": sorted({*record["accepted"], *differ})}

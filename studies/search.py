@@ -22,7 +22,7 @@ from lib.identity import digest, modules
 from lib.steps import SEARCH
 from lib.train import train
 
-from .seeds import differing
+from .seeds import differing, tell
 
 STEP = SEARCH["from"]
 FIXED = ("stories", "space")  # what nobody can vouch for
@@ -125,7 +125,7 @@ def search(
         config = base.change(**suggest(trial, base))
         return train(config, titles, quiet=True).curve[-1]["full_coverage"]
 
-    def tell(study, trial):
+    def say(study, trial):
         if trial.value is None:
             return print(f"trial {trial.number}: failed")
         changes = ", ".join(f"{name} {_short(value)}" for name, value in trial.params.items())
@@ -134,7 +134,7 @@ def search(
             _write(study, about, out, resume)
 
     # A diverged run is a failed trial, not the end of the search.
-    study.optimize(run, n_trials=trials, callbacks=[tell], catch=(FloatingPointError,))
+    study.optimize(run, n_trials=trials, callbacks=[say], catch=(FloatingPointError,))
     return study
 
 
@@ -175,13 +175,12 @@ def _named(out, preset, known, resume):
         return name, []
     there = read_search(out, preset)
     differ = differing({key: there[key] for key in known}, known)
-    fixed = [name for name in differ if name.split(".")[0] in FIXED]
+    fixed = {name: pair for name, pair in differ.items() if name.split(".")[0] in FIXED}
     if fixed or (differ and resume != "accept"):
-        vouch = "" if fixed else "Vouch that this does not matter (--accept), or write"
+        vouch = "Write" if fixed else "Vouch that this does not matter (--accept), or write"
         raise ValueError(
             f"results/{preset}/search.json is of another study; what differs is "
-            f"{', '.join(fixed or differ)}. {vouch or 'Write'} over it with --fresh, or elsewhere "
-            "(--out)."
+            f"{tell(fixed or differ)}. {vouch} over it with --fresh, or elsewhere (--out)."
         )
     return there["study"], sorted({*there["accepted"], *differ})
 

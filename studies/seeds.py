@@ -193,16 +193,21 @@ def identity_of(config: Config, titles: Titles) -> dict:
     return {k: v for k, v in as_json(known).items() if k not in ("config", "stories")}
 
 
-def differing(theirs: dict, ours: dict, within: str = "") -> list[str]:
-    """Return the names of what differs, sorted: "code.model" where it is within another."""
-    names = []
+def differing(theirs: dict, ours: dict, within: str = "") -> dict[str, tuple]:
+    """Return what differs, theirs and ours, by name: "code.model" where it is within another."""
+    found = {}
     for key in sorted(theirs.keys() | ours.keys()):
         pair = [theirs.get(key), ours.get(key)]
         if all(isinstance(value, dict) for value in pair):
-            names += differing(*pair, f"{within}{key}.")
+            found |= differing(*pair, f"{within}{key}.")
         elif pair[0] != pair[1]:
-            names.append(within + key)
-    return names
+            found[within + key] = tuple(pair)
+    return found
+
+
+def tell(differ: dict[str, tuple]) -> str:
+    """Return what `differing` found, in words: "seeds (2, here 3)"."""
+    return ", ".join(f"{name} ({a!r}, here {b!r})" for name, (a, b) in differ.items())
 
 
 def _told(run):
