@@ -130,7 +130,7 @@ def test_settings_space_code_and_preset_make_another_study(tmp_path, quick, monk
     for i, change in enumerate((None, "settings", "space", "code", "preset")):
         with monkeypatch.context() as patch:
             if change == "settings":
-                patch.setattr(search, "load_step", lambda *_: CONFIG.change(gate=True))
+                patch.setattr(search, "load_step", lambda *_: CONFIG.change(dropout=0.3))
             if change == "space":
                 patch.setitem(SEARCH["space"], "dropout", (0.0, 0.6))
             if change == "code":
