@@ -5,9 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
-from lib.config import changed, load_step
+from lib.config import changed, load_preset, load_step
 from lib.files import held
+from lib.model import GPT
 from lib.record import load_model, read_record, read_steps
 from lib.train import train
 from studies import seeds
@@ -43,10 +45,11 @@ def test_its_numbers_are_those_of_the_peers_table(row, setting, words):
     ("setting", "value", "words"),
     [
         ("optimizer", "muon", "Muon"),
-        ("tokenizer", "sp_unigram", "unigram"),
+        ("tokenizer", "unigram", "unigram"),
         ("position", "rope", "RoPE"),
         ("norm", "rmsnorm", "RMSNorm"),
         ("title_mask", True, "attention within a title"),
+        ("gate", "head", "output-gated attention"),
         ("schedule", "wsd_sqrt", "WSD with a square-root tail"),
     ],
 )
@@ -58,18 +61,40 @@ def test_its_kinds_are_those_of_the_peers_table(row, setting, value, words):
 def test_its_sizes_are_those_of_the_peers_table(row):
     what = row["what"].replace(",", "")
     assert "LayerScale" in what and RECIPE.layer_scale > 0
-    assert "output-gated attention" in what and RECIPE.gate not in (False, "none")
     assert RECIPE.vocab_size == 1000 * int(re.search(r"unigram of (\d+)k tokens", what)[1])
-    tokens = int(re.search(r"(\d+) tokens a step", what)[1])
-    assert tokens == int(row["block"]) * int(row["batch"])
-    assert RECIPE.block_size * RECIPE.batch_size * RECIPE.batch_factor == tokens
+    assert RECIPE.window == int(row["block"])
+    windows = RECIPE.batch_size * RECIPE.batch_factor
+    assert windows == int(row["batch"])
+    assert windows * RECIPE.window == int(re.search(r"(\d+) tokens a step", what)[1])
 
 
-def test_beside_what_is_told_it_is_the_step_that_it_starts_from():
-    settings = {row["setting"] for row in changed(load_step("03_rope_vocab", "full"), RECIPE)}
-    told = "dropout r_drop muon_learning_rate muon_weight_decay learning_rate optimizer tokenizer "
-    told += "title_mask gate schedule layer_scale vocab_size batch_factor windows"
-    assert settings == {*told.split(), "weight_decay", "warmup", "decay"}  # the last are ours
+def test_at_its_own_depth_it_has_the_shape_and_parameters_of_the_peers_table(row):
+    own = load_step("public_best_own", "full")
+    shape = re.search(r"(\d+) layers × (\d+)", row["what"])
+    assert [own.n_layer, own.n_embd] == [int(number) for number in shape.groups()]
+    assert own.change(n_layer=RECIPE.n_layer) == RECIPE
+    with torch.device("meta"):
+        parameters = GPT(own, own.vocab_size).count_parameters()
+    assert round(parameters / 1e6) == int(re.search(r"(\d+) M parameters", row["what"])[1])
+
+
+def test_what_the_peers_table_does_not_tell_is_as_its_own_code_has_it():
+    """Typed once more, from the settings that `lib.steps` names; all else is the baseline's."""
+    told = "optimizer tokenizer position norm title_mask gate schedule dropout r_drop "
+    told += "learning_rate muon_learning_rate muon_weight_decay block_factor batch_factor"
+    more = {
+        "bias": False,
+        "attention_dropout": False,
+        "layer_scale": 0.1,
+        "betas": (0.9, 0.999),
+        "weight_decay": 0.01,
+        "warmup": 0.05,
+        "decay": 0.1,
+    }
+    found = {row["setting"]: row["new"] for row in changed(load_preset("full"), RECIPE)}
+    assert found.keys() == {*told.split(), *more}
+    assert {name: found[name] for name in more} == more
+    assert (RECIPE.windows, RECIPE.tokenizer_titles) == ("stream", "train+val")
 
 
 @pytest.fixture
