@@ -6,6 +6,8 @@
 - A ladder on another preset may follow one that is there: the same configurations, whatever they
   gain. That shows whether the gains on the smaller preset hold on the larger, for which one seed,
   without an error, will do.
+- A ladder that is there is gone on with where it is this very one: its record holds what it was
+  climbed with. A record of before, which does not, can be read, drawn and followed, no more.
 - Nothing here is scored on the test titles.
 """
 
@@ -13,20 +15,32 @@ import statistics
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lib.config import PRESETS, Config, load_step
+from lib.config import PRESETS, load_step
 from lib.data import Titles
-from lib.files import NUMBER, NUMBERS, as_json, check, exactly, read_json, results, write_json
-from lib.identity import digest, modules
+from lib.files import (
+    NUMBER,
+    NUMBERS,
+    TEXT,
+    as_json,
+    check,
+    exactly,
+    held,
+    read_json,
+    results,
+    write_json,
+)
+from lib.identity import digest
 from lib.steps import LADDER, LEVERS
 
-from .seeds import FIRST, run_seeds
+from .seeds import FIRST, differing, identity_of, run_seeds, tell
 from .statistics import difference
 
 START = LADDER["from"]
+FIXED = ("stories", "titles", "seeds", "like", "rungs")  # what nobody can vouch for
 _RUNG = exactly(
     ("gain", "standard_error", "kept", "why"),
-    title={"type": "string"},
-    why={"type": "string"},
+    title=TEXT,
+    why=TEXT,
     changes={"type": "object"},
     losses=NUMBERS,  # full coverage, a seed each
     mean=NUMBER,
@@ -36,20 +50,18 @@ _RUNG = exactly(
     seconds=NUMBER,  # of one run, on average
 )
 SCHEMA = exactly(
-    ("base", "code"),  # which records of before do not have: they cannot be gone on with
+    ("like", "base", "identity", "accepted"),  # which records of before do not have
     preset={"enum": list(PRESETS)},
     stories={"type": "object"},
     titles={"type": "object"},
-    created={"type": "string"},
+    created=TEXT,
     seeds={"type": "integer", "minimum": 1},
     environment={"type": "object"},
+    like={"type": ["string", "null"]},  # the preset of the ladder that it follows
     base={"type": "object"},  # the configuration of the lowest rung
-    code={"type": "object"},
-    rungs={
-        "type": "object",
-        "additionalProperties": _RUNG,
-        "minProperties": 1,
-    },  # by name, in order
+    identity={"type": "object"},  # of the lowest rung, beside settings and stories
+    accepted={"type": "array", "items": TEXT},  # what differed, and was vouched for
+    rungs={"type": "object", "additionalProperties": _RUNG, "minProperties": 1},  # in order
 )
 
 
@@ -80,55 +92,64 @@ def climb(
 
     Writes `out/results/<preset>/ladder.json` after each rung. Where there is one, what it has not
     tried yet is tried on top of what it kept; a run that was trained before is taken from its
-    checkpoint under `out/_build/ladder-<preset>/`. `resume` "fresh" starts over. Losses in nats per
-    character.
+    checkpoint under `out/_build/ladder-<preset>/`. `resume` "fresh" starts over, "accept" goes on
+    although code or settings differ. Losses in nats per character. Of two processes the second
+    waits, and goes on from what the first has left.
 
     Raises ValueError for a single seed, which has no standard error, unless there is a `like`; for
-    a lever that `like` has not tried; and where the ladder that is there is another one: of other
-    titles, settings, seeds, code or verdicts.
+    a lever that `like` has not tried; where the ladder that is there is another one: of other
+    titles, settings, seeds, code or verdicts; and for "fresh" where rungs that were not asked for
+    would be lost.
     """
-    verdicts = {n: r["kept"] for n, r in like["rungs"].items() if "kept" in r} if like else {}
+    verdicts = _verdicts(levers, like)
     if count < 2 and not like:
         raise ValueError(
             f"{count} seed has no spread; ask for 2, or follow a ladder (--like tiny)."
         )
-    for name in levers:
-        if like and name not in verdicts:
-            raise ValueError(f"The ladder on {like['preset']} has no rung {name!r} to follow.")
     folder = Path(out) / "_build" / f"ladder-{preset}"
     config = load_step(START, preset)
-    record = None if resume == "fresh" else _begun(out, config, titles, count, levers, verdicts)
-    if record is None:
-        runs = _seeds("step two", config, titles, folder, count, resume)
-        record = {
-            **{key: runs[0][key] for key in ("preset", "stories", "titles")},
-            "created": "",
+
+    def seeds(name, config):
+        place = f"{name}-{digest(config.as_dict())[:8]}"
+        return run_seeds(place, config, titles, folder, range(FIRST, FIRST + count), resume)
+
+    with held(folder):
+        conditions = {
+            "stories": titles.stories,
             "seeds": count,
-            "environment": {},
+            "like": like["preset"] if like else None,
             "base": config.as_dict(),
-            "code": modules(),
-            "rungs": {START: _rung("step two", {}, runs)},
+            "identity": identity_of(config, titles),
         }
-    below, rungs = record["rungs"][START], record["rungs"]
-    for rung in rungs.values():
-        if rung.get("kept"):
-            config, below = config.change(**_tuples(rung["changes"])), rung
-    for name, lever in levers.items():
-        if name in rungs:
-            continue
-        tried = config.change(**lever["changes"])
-        runs = _seeds(name, tried, titles, folder, count, resume)
-        rung = _rung(lever["title"], lever["changes"], runs) | {"why": lever["why"]}
-        rung |= _judge(below, rung, verdicts.get(name))
-        error = f" ± {rung['standard_error']:.4f}" if "standard_error" in rung else ""
-        print(f"{lever['title']}: {rung['gain']:+.4f}{error}", flush=True)
-        rungs[name] = rung
-        record["created"] = datetime.now(UTC).isoformat(timespec="seconds")
-        record["environment"] = runs[0]["environment"]
-        path = results(out, preset, "ladder")
-        write_json(path, check(record, SCHEMA, f"results/{preset}/ladder.json"))
-        if rung["kept"]:
-            config, below = tried, rung
+        record = _begun(out, preset, conditions, levers, verdicts, resume)
+        if record is None:
+            runs = seeds(START, config)
+            record = {
+                "preset": preset,
+                "titles": runs[0]["titles"],
+                **conditions,
+                "accepted": _accepted(runs),
+                "rungs": {START: _rung("step two", {}, runs)},
+            }
+        below, rungs = record["rungs"][START], record["rungs"]
+        for rung in rungs.values():
+            if rung.get("kept"):
+                config, below = config.change(**_tuples(rung["changes"])), rung
+        for name in [name for name in levers if name not in rungs]:
+            lever, tried = levers[name], config.change(**levers[name]["changes"])
+            runs = seeds(name, tried)
+            rung = _rung(lever["title"], lever["changes"], runs) | {"why": lever["why"]}
+            rung |= _judge(below, rung, verdicts.get(name))
+            error = f" ± {rung['standard_error']:.4f}" if "standard_error" in rung else ""
+            print(f"{lever['title']}: {rung['gain']:+.4f}{error}", flush=True)
+            rungs[name] = rung
+            record["accepted"] = sorted({*record["accepted"], *_accepted(runs)})
+            record["created"] = datetime.now(UTC).isoformat(timespec="seconds")
+            record["environment"] = runs[0]["environment"]
+            path = results(out, preset, "ladder")
+            write_json(path, check(record, SCHEMA, f"results/{preset}/ladder.json"))
+            if rung["kept"]:
+                config, below = tried, rung
     return record
 
 
@@ -140,49 +161,73 @@ def read_ladder(out: str | Path, preset: str) -> dict:
     return read_json(out, preset, "ladder", "run `python -m book ladder`", SCHEMA)
 
 
-def _begun(out, config, titles, count, levers, verdicts):
+def _verdicts(levers, like):
+    """Return what the ladder `like` kept, by name; raise ValueError unless it has all `levers`."""
+    if like is None:
+        return {}
+    for name, lever in levers.items():
+        rung = like["rungs"].get(name)
+        if rung is None:
+            raise ValueError(f"The ladder on {like['preset']} has no rung {name!r} to follow.")
+        if rung["changes"] != as_json(lever["changes"]):
+            raise ValueError(
+                f"The ladder on {like['preset']} tried {rung['changes']} as {name!r}; it is "
+                f"{as_json(lever['changes'])} today. Climb that one again first."
+            )
+    return {name: rung["kept"] for name, rung in like["rungs"].items() if "kept" in rung}
+
+
+def _begun(out, preset, conditions, levers, verdicts, resume):
     """Return the record of this very ladder, climbed in part or whole, or None without one.
 
     Raises ValueError where it is another: going on with it would compare what does not compare, and
     a new one would lose it.
     """
+    shown = f"results/{preset}/ladder.json"
     try:
-        record = read_ladder(out, config.preset)
+        record = read_ladder(out, preset)
     except FileNotFoundError:
         return None
     rungs = record["rungs"]
-    differ = [
-        what
-        for what, theirs, ours in (
-            ("stories", record["stories"], titles.stories),
-            ("number of seeds", record["seeds"], count),
-            ("base settings", record.get("base"), config.as_dict()),
-            ("code", record.get("code"), modules()),
-            *(
-                (f"rung {name!r}", rungs[name]["changes"], as_json(lever["changes"]))
-                for name, lever in levers.items()
-                if name in rungs
-            ),
-            *(
-                (f"verdict on {name!r}", rung["kept"], verdicts.get(name, rung["kept"]))
-                for name, rung in rungs.items()
-                if "kept" in rung
-            ),
-        )
-        if theirs != ours
-    ]
-    if differ:
+    if resume == "fresh":
+        lost = [name for name in rungs if name != START and name not in levers]
+        if not lost:
+            return None
         raise ValueError(
-            f"The ladder in results/{config.preset}/ladder.json is another one: its "
-            f"{', its '.join(differ)} differ. Start over with --fresh, which writes over it, or "
-            "write elsewhere (--out)."
+            f"To start over with {', '.join(levers)} alone would lose the other rungs of {shown}: "
+            f"{', '.join(lost)}. Leave out --levers, or write elsewhere (--out)."
         )
-    return record
+    advice = "Start over with --fresh, which writes over it, or write elsewhere (--out)."
+    if not {*conditions, "accepted"} <= record.keys():
+        raise ValueError(
+            f"{shown} does not say with which settings and code its rungs were trained, so nothing "
+            f"can be tried on top of them. {advice}"
+        )
+    now = {
+        name: {
+            "changes": as_json(levers.get(name, rung)["changes"]),
+            "kept": verdicts.get(name, rung.get("kept")),
+        }
+        for name, rung in rungs.items()
+    }
+    there = {name: {key: rung.get(key) for key in now[name]} for name, rung in rungs.items()}
+    found = differing(
+        {**{name: record[name] for name in conditions}, "rungs": there},
+        {**conditions, "rungs": now},
+    )
+    differ = {name.removeprefix("identity."): pair for name, pair in found.items()}
+    fixed = {name: pair for name, pair in differ.items() if name.split(".")[0] in FIXED}
+    if fixed or (differ and resume != "accept"):
+        vouch = "" if fixed else "Vouch that this does not matter (--accept). "
+        raise ValueError(
+            f"The ladder in {shown} is another one; what differs is {tell(fixed or differ)}. "
+            f"{vouch}{advice}"
+        )
+    return {**record, **conditions, "accepted": sorted({*record["accepted"], *differ})}
 
 
-def _seeds(name, config: Config, titles, folder, count, resume):
-    place = f"{name}-{digest(config.as_dict())[:8]}"
-    return run_seeds(place, config, titles, folder, range(FIRST, FIRST + count), resume)
+def _accepted(runs):
+    return sorted({name for run in runs for name in run["accepted"]})
 
 
 def _rung(title, changes, runs):

@@ -5,6 +5,8 @@
 - The study lies in a database (SQLite, or any storage that Optuna takes), so that a search can be
   stopped, continued, and worked on by many processes or machines at once: each runs this with the
   same storage. A trial whose process died is marked as failed and queued again by the next one.
+- A study is of one preset, step, stories, settings and code, and is named by them: trials of two
+  that differ in one of these never lie in one study.
 - Only `search` needs Optuna; what a search came to is read without it.
 """
 
@@ -15,25 +17,31 @@ from pathlib import Path
 
 from lib.config import PRESETS, Config, load_step
 from lib.data import Titles
-from lib.files import check, exactly, read_json, results, write_json
+from lib.files import NUMBER, TEXT, as_json, check, exactly, held, read_json, results, write_json
 from lib.identity import digest, modules
 from lib.steps import SEARCH
 from lib.train import train
 
+from .seeds import differing, tell
+
 STEP = SEARCH["from"]
+FIXED = ("stories", "space")  # what nobody can vouch for
 HEARTBEAT = 30  # seconds between two signs of life of a running trial
 
-_NUMBER = {"type": "number"}
 SCHEMA = exactly(
-    study={"type": "string"},  # its name in the database
-    step={"type": "string"},
+    study=TEXT,  # its name in the database
+    step=TEXT,
     preset={"enum": list(PRESETS)},
     stories={"type": "object"},
+    base={"type": "object"},  # the settings of the step
+    space={"type": "object"},  # what is changed of them
+    code={"type": "object"},
+    accepted={"type": "array", "items": TEXT},  # what differed, and was vouched for
     titles={"type": "object"},
-    created={"type": "string"},
+    created=TEXT,
     trials={
         "type": "array",
-        "items": exactly(number={"type": "integer"}, changes={"type": "object"}, loss=_NUMBER),
+        "items": exactly(number={"type": "integer"}, changes={"type": "object"}, loss=NUMBER),
         "minItems": 1,
     },
 )
@@ -81,42 +89,52 @@ def search(
 ):
     """Run `trials` more trials on the study of `preset`, a line each; return the study.
 
-    A study is of one preset, step, stories, settings and code, and named by them. `storage` is a
-    URL as Optuna takes it; without one it is SQLite's in `out/_build/search.db`. Writes all trials
-    so far to `out/results/<preset>/search.json`.
+    `storage` is a URL as Optuna takes it; without one it is SQLite's in `out/_build/search.db`.
+    Writes all trials so far to `out/results/<preset>/search.json`. `resume` "fresh" removes the
+    trials that the study has and begins again, so one process says it, not many; "accept" goes on
+    with the study of the record that is there, although code or settings differ.
 
-    Raises ValueError where that record is of another study, unless `resume` is "fresh".
+    Raises ValueError where that record is of another study, or has trials that the database does
+    not have.
     """
     import optuna
 
     base = load_step(STEP, preset)
-    name = f"{preset}-{STEP}-{digest([base.as_dict(), titles.stories, modules()])}"
-    if results(out, preset, "search").exists() and resume != "fresh":
-        there = read_search(out, preset)["study"]
-        if there != name:
-            raise ValueError(
-                f"results/{preset}/search.json is of another study ({there}, this is {name}): "
-                "other stories, settings or code. Write over it with --fresh, or elsewhere (--out)."
-            )
-    path = Path(out) / "_build" / "search.db"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    known = as_json(
+        {
+            "stories": titles.stories,
+            "base": base.as_dict(),
+            "space": SEARCH["space"],
+            "code": modules(),
+        }
+    )
+    name, accepted = _named(out, preset, known, resume)
+    folder = Path(out) / "_build" / f"search-{preset}"
+    folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    database = _open(storage or f"sqlite:///{path}")
+    database = _open(storage or f"sqlite:///{folder.parent / 'search.db'}")
+    if resume == "fresh" and name in optuna.get_all_study_names(database):
+        optuna.delete_study(study_name=name, storage=database)
     study = optuna.create_study(storage=database, study_name=name, load_if_exists=True)
+    about = {"study": name, "step": STEP, "preset": preset, **known, "accepted": accepted}
+    about["titles"] = {"train": len(titles.train), "val": len(titles.val)}
+    if resume != "fresh":
+        _refuse_loss(out, about, study)
 
     def run(trial):
         config = base.change(**suggest(trial, base))
         return train(config, titles, quiet=True).curve[-1]["full_coverage"]
 
-    def tell(study, trial):
+    def say(study, trial):
         if trial.value is None:
             return print(f"trial {trial.number}: failed")
         changes = ", ".join(f"{name} {_short(value)}" for name, value in trial.params.items())
         print(f"trial {trial.number}: {_short(trial.value)} nats per character; {changes}")
-        _write(study, preset, titles, out)
+        with held(folder):  # beside other processes, perhaps of other stories
+            _write(study, about, out, resume)
 
     # A diverged run is a failed trial, not the end of the search.
-    study.optimize(run, n_trials=trials, callbacks=[tell], catch=(FloatingPointError,))
+    study.optimize(run, n_trials=trials, callbacks=[say], catch=(FloatingPointError,))
     return study
 
 
@@ -147,19 +165,56 @@ def read_search(out: str | Path, preset: str) -> dict:
     return read_json(out, preset, "search", "run `python -m book search`", SCHEMA)
 
 
-def _write(study, preset, titles, out):
-    complete = None
-    while complete != (now := [t for t in study.trials if t.value is not None]):
-        complete = now  # another process may have finished a trial, and written less than this
-        record = {
-            "study": study.study_name,
-            "step": STEP,
-            "preset": preset,
-            "stories": titles.stories,
-            "titles": {"train": len(titles.train), "val": len(titles.val)},
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "trials": [{"number": t.number, "changes": t.params, "loss": t.value} for t in now],
-        }
+def _named(out, preset, known, resume):
+    """Return the name of the study to go on with, and what of it differs but is accepted.
+
+    Raises ValueError, naming what differs, where the record that is there is of another study.
+    """
+    name = f"{preset}-{STEP}-{digest(known)}"
+    if resume == "fresh" or not results(out, preset, "search").exists():
+        return name, []
+    there = read_search(out, preset)
+    differ = differing({key: there[key] for key in known}, known)
+    fixed = {name: pair for name, pair in differ.items() if name.split(".")[0] in FIXED}
+    if fixed or (differ and resume != "accept"):
+        vouch = "Write" if fixed else "Vouch that this does not matter (--accept), or write"
+        raise ValueError(
+            f"results/{preset}/search.json is of another study; what differs is "
+            f"{tell(fixed or differ)}. {vouch} over it with --fresh, or elsewhere (--out)."
+        )
+    return there["study"], sorted({*there["accepted"], *differ})
+
+
+def _complete(study):
+    trials = [trial for trial in study.trials if trial.value is not None]
+    return [{"number": t.number, "changes": t.params, "loss": t.value} for t in trials]
+
+
+def _refuse_loss(out, about, study):
+    """Raise ValueError where the record that is there holds what the study does not."""
+    preset = about["preset"]
+    try:
+        there = read_search(out, preset)
+    except FileNotFoundError:
+        return
+    trials = _complete(study)  # read after the record, so that they are no fewer
+    if there["study"] != about["study"] or any(t not in trials for t in there["trials"]):
+        raise ValueError(
+            f"results/{preset}/search.json holds {len(there['trials'])} trials of the study "
+            f"{there['study']}, which are not in this database's {about['study']}. Pass the "
+            "database that has them (--storage), write over them with --fresh, or write elsewhere "
+            "(--out)."
+        )
+
+
+def _write(study, about, out, resume):
+    preset, complete = about["preset"], None
+    while complete != (trials := _complete(study)):
+        complete = trials  # a machine elsewhere may have finished a trial, and written less
+        if resume != "fresh":
+            _refuse_loss(out, about, study)
+        record = {**about, "created": datetime.now(UTC).isoformat(timespec="seconds")}
+        record["trials"] = trials
         check(record, SCHEMA, f"results/{preset}/search.json")
         write_json(results(out, preset, "search"), record)
 

@@ -6,6 +6,8 @@
   baseline does.
 - The public recipe is one more step. Published like one, it is `train_recipe`.
 - No run of these is scored on the test titles, but for a published one, which was before.
+- A run of other code, settings or stories is refused where its checkpoint is found, unless it is
+  accepted, and the record says so.
 - The records lie in `results/<preset>/seeds/`.
 """
 
@@ -16,10 +18,12 @@ from pathlib import Path
 
 from lib.config import PRESETS, Config, load_step, title_of
 from lib.data import Titles
-from lib.files import check, exactly, read_json, results, write_json
-from lib.identity import modules
+from lib.device import best_device, use_bf16
+from lib.files import as_json, check, exactly, held, read_json, results, write_json
+from lib.identity import identity
 from lib.record import compare_alike, make_record, read_record, save
 from lib.steps import PUBLIC_BEST, STEPS
+from lib.tokenizer import train_tokenizer
 from lib.train import train
 
 from .statistics import difference, standard_error
@@ -29,14 +33,15 @@ DIFFERENCES = "differences"  # the record that compares each step with the step 
 
 _LIST = {"type": "array", "items": {"type": "number"}, "minItems": 2}
 SCHEMA = exactly(
-    ("code",),  # which records of before do not have
+    ("identity", "accepted"),  # which records of before do not have: they are of unknown code
     step={"type": "string"},
     title={"type": "string"},
     preset={"enum": list(PRESETS)},
     stories={"type": "object"},
     titles={"type": "object"},
     created={"type": "string"},
-    code={"type": "object"},
+    identity={"type": "object"},  # of every run, beside settings and stories
+    accepted={"type": "array", "items": {"type": "string"}},  # what differed in some run
     seeds={**_LIST, "items": {"type": "integer"}, "uniqueItems": True},
     full_coverage=_LIST,  # nats per character, as all that follows from it
     official={**_LIST, "items": {"type": ["number", "null"]}},
@@ -65,11 +70,12 @@ def train_seeds(
 
     Writes the record of `step` (see above), and `differences.json` beside it anew. A seed that was
     trained before is taken from its checkpoint under `out/_build/seeds-<preset>/`, one that was
-    stopped continues, and where the step's published run is of these titles and this code, it is
-    the first seed; with `resume` "fresh" all are trained. The losses are on the validation titles.
+    stopped continues, and where the step's published run is the very run that would be trained, it
+    is the first seed; with `resume` "fresh" all are trained. The losses are on the validation
+    titles. Where several processes train at once, one waits for the other.
 
     Raises ValueError for fewer than two seeds, for a step or preset that is not there, and for
-    checkpoints of another run.
+    checkpoints of another run, unless `resume` is "accept".
     """
     if count < 2:
         raise ValueError(f"{count} seeds have no spread; ask for at least 2.")
@@ -79,8 +85,9 @@ def train_seeds(
     seeds = range(FIRST + len(runs), FIRST + count)
     runs += run_seeds(step, config, titles, folder, seeds, resume)
     record = check_seeds(summary(step, title_of(step), runs))
-    write_json(results(out, preset, f"seeds/{step}"), record)
-    _write_differences(out, preset)
+    with held(folder):  # another process may be at another step, and read what is written here
+        write_json(results(out, preset, f"seeds/{step}"), record)
+        _write_differences(out, preset)
     return record
 
 
@@ -98,7 +105,7 @@ def run_seeds(
         run = train(config.change(seed=seed), titles, folder=place, resume=resume, quiet=True)
         runs.append(make_record(run, f"seeds/{name}-{seed}", str(seed)))
         loss = f"{run.curve[-1]['full_coverage']:.4f} nats per character"
-        print(f"{loss}, {run.speed['seconds']:,.0f} s{_resumed(run)}", flush=True)
+        print(f"{loss}, {run.speed['seconds']:,.0f} s.{_told(run)}", flush=True)
     return runs
 
 
@@ -109,11 +116,13 @@ def train_recipe(preset: str, titles: Titles, out: str | Path, resume: str = "sa
     its losses are on the validation titles and, once, on the test titles. A run that was stopped
     continues from its checkpoint under `out/_build/recipe-<preset>/`.
 
-    Raises ValueError for a preset that is not there, and for the checkpoint of another run.
+    Raises ValueError for a preset that is not there, and for the checkpoint of another run, unless
+    `resume` is "accept".
     """
     folder = Path(out) / "_build" / f"recipe-{preset}"
     run = train(load_step(PUBLIC_BEST, preset), titles, folder=folder, resume=resume)
-    return save(run, out, PUBLIC_BEST)
+    with held(folder):  # a record and its weights are of one process
+        return save(run, out, PUBLIC_BEST)
 
 
 def summary(step: str, title: str, runs: list[dict]) -> dict:
@@ -131,7 +140,8 @@ def summary(step: str, title: str, runs: list[dict]) -> dict:
         "title": title,
         **{key: runs[0][key] for key in ("preset", "stories", "titles", "environment")},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "code": runs[-1]["identity"]["code"],
+        "identity": runs[0]["identity"],
+        "accepted": sorted({name for run in runs for name in run["accepted"]}),
         "seeds": [run["config"]["seed"] for run in runs],
         **losses,
         "coverage": runs[0]["losses"]["coverage"],
@@ -172,21 +182,51 @@ def check_seeds(record: dict) -> dict:
     return record
 
 
-def _resumed(run):
-    if not run.resumed:
-        return "."
-    return ". Trained before." if run.resumed == run.steps else f". Went on after {run.resumed:,}."
+def identity_of(config: Config, titles: Titles) -> dict:
+    """Return the `identity` that the record of a run of `config` will have, trained here and now.
+
+    It is what the run depends on beside its settings and stories, as `lib.identity` has it.
+    """
+    device = best_device()
+    tokenizer = train_tokenizer(config, titles)
+    known = identity(config, titles, tokenizer, device, use_bf16(config.precision, device))
+    return {k: v for k, v in as_json(known).items() if k not in ("config", "stories")}
+
+
+def differing(theirs: dict, ours: dict, within: str = "") -> dict[str, tuple]:
+    """Return what differs, theirs and ours, by name: "code.model" where it is within another."""
+    found = {}
+    for key in sorted(theirs.keys() | ours.keys()):
+        pair = [theirs.get(key), ours.get(key)]
+        if all(isinstance(value, dict) for value in pair):
+            found |= differing(*pair, f"{within}{key}.")
+        elif pair[0] != pair[1]:
+            found[within + key] = tuple(pair)
+    return found
+
+
+def tell(differ: dict[str, tuple]) -> str:
+    """Return what `differing` found, in words: "seeds (2, here 3)"."""
+    return ", ".join(f"{name} ({a!r}, here {b!r})" for name, (a, b) in differ.items())
+
+
+def _told(run):
+    """What is said of a run beside its loss: whether it was trained before, what was accepted."""
+    told = f" Went on after {run.resumed:,}." if run.resumed else ""
+    told = " Trained before." if run.resumed == run.steps else told
+    return told + (f" Accepted: {', '.join(run.accepted)}." if run.accepted else "")
 
 
 def _published(out, step, config, titles):
-    """Return the published run of `step` in a list: of none where it is of something else."""
+    """Return the published run of `step` in a list: of none where it is another run."""
     try:
         record = read_record(out, config.preset, step)
     except FileNotFoundError:
         return []
-    ours = record["config"] == config.as_dict() and record["stories"] == titles.stories
-    if not ours or record.get("identity", {}).get("code") != modules():
+    if record["config"] != config.as_dict() or record["stories"] != titles.stories:
         return []
+    if record.get("identity") != identity_of(config, titles):
+        return []  # of other code, perhaps its notebook's own
     loss = f"{record['losses']['full_coverage']:.4f} nats per character"
     print(f"{step:<16} seed {config.seed} {loss}. Published before.", flush=True)
     return [record]
@@ -195,7 +235,7 @@ def _published(out, step, config, titles):
 def _write_differences(out, preset):
     """Compare each step with the step before it, and the best public recipe with the last step.
 
-    Only where both have seeds on the same titles.
+    Only where both have seeds on the same titles, trained by the same code.
     """
     order = (*STEPS, PUBLIC_BEST)
     there = [step for step in order if results(out, preset, f"seeds/{step}").exists()]
@@ -204,6 +244,9 @@ def _write_differences(out, preset):
     for before, step in pairwise(order):
         pair = [records.get(before), records.get(step)]
         if None in pair or not compare_alike(pair):
+            continue
+        if differing(*(record.get("identity", {}).get("code", {}) for record in pair)):
+            print(f"{step} is not compared with {before}: other code trained it.", flush=True)
             continue
         found = difference(*(record["full_coverage"] for record in pair))
         verdict = "real" if found["real"] else "within two standard errors"

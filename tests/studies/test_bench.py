@@ -1,22 +1,80 @@
 """The bench: what it measures of both loops, and the record it leaves."""
 
 import json
+import statistics
+import time
 
 import pytest
 import torch
 
-from studies import bench
+import lib.train
+from lib.config import load_preset
+from lib.data import load_titles
+from lib.files import results
+from studies.bench import bench
+from tests import reference
+
+CONFIG = load_preset("smoke")
+TITLES = load_titles(CONFIG, "synthetic")
+SECONDS = 0.25  # of a step, by a clock that only steps and evaluations move
 
 
-def test_both_loops_are_measured_and_the_record_is_what_is_printed(tmp_path, capsys):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    options = ["--preset", "smoke", "--rounds", "2", "--titles", "200", "--out", str(tmp_path)]
-    record = bench.main(options)
-    torch.set_num_threads(threads)
-    assert json.loads((tmp_path / "results" / "bench.json").read_text("utf-8")) == record
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that a step moves by SECONDS, in either loop, and an evaluation by a minute."""
+    now, clip, measure = [0.0], torch.nn.utils.clip_grad_norm_, lib.train._measure
+
+    def step(*arguments):
+        now[0] += SECONDS
+        return clip(*arguments)
+
+    def evaluation(*arguments):
+        now[0] += 60
+        return measure(*arguments)
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", step)
+    monkeypatch.setattr(lib.train, "_measure", evaluation)
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+
+def test_both_loops_speeds_are_tokens_by_the_seconds_of_training(tmp_path, clock):
+    record = bench("smoke", TITLES, tmp_path, reference, rounds=2, count=300)
+    tokens = CONFIG.block_size * CONFIG.batch_size  # of a step
+    for row in record["rows"]:
+        assert row["book"] == row["reference"] == [tokens / SECONDS] * 2
+        assert row["ratio"] == 1.0
+
+
+def test_the_plain_loop_is_given_as_many_steps_of_the_same_tokens(tmp_path, clock, monkeypatch):
+    streams, runs, plain = [], [], reference.train
+
+    def noted(model, stream, *rest):
+        streams.append(stream)
+        return plain(model, stream, *rest)
+
+    def train(*arguments, **more):
+        runs.append(lib.train.train(*arguments, **more))
+        return runs[-1]
+
+    monkeypatch.setattr(reference, "train", noted)
+    monkeypatch.setattr("studies.bench.train", train)
+    bench("smoke", TITLES, tmp_path, reference, rounds=1)
+    tokens = CONFIG.block_size * CONFIG.batch_size
+    assert len(streams) == len(runs) >= 2
+    assert all(run.train_ids.equal(stream) for run, stream in zip(runs, streams, strict=True))
+    assert all(run.steps == len(run.train_ids) // tokens for run in runs)
+    assert 10 < runs[0].steps < 20  # about 15
+
+
+def test_the_record_is_what_is_printed(tmp_path, capsys):
+    record = bench("smoke", TITLES, tmp_path, reference, rounds=2, count=200)
+    path = results(tmp_path, "smoke", "bench")
+    assert json.loads(path.read_text("utf-8")) == record
     row = record["rows"][0]
     assert row["precision"] == "fp32" and len(row["book"]) == len(row["reference"]) == 2
     assert all(speed > 0 for speed in row["book"] + row["reference"])
-    assert row["ratio"] == pytest.approx(sum(row["book"]) / sum(row["reference"]))
-    assert f"ratio {row['ratio']:.2f}" in capsys.readouterr().out
+    medians = [statistics.median(row[name]) for name in ("book", "reference")]
+    assert row["ratio"] == pytest.approx(medians[0] / medians[1])
+    printed = capsys.readouterr().out
+    assert f"ratio {row['ratio']:.2f}" in printed
+    assert all(f"{median:,.0f}" in printed for median in medians)

@@ -1,7 +1,6 @@
 """The search: many processes on one study, none of whose trials is lost or run twice."""
 
-import json
-import multiprocessing
+import dataclasses
 import os
 import signal
 import time
@@ -9,50 +8,62 @@ from collections import Counter
 
 import optuna
 import pytest
-import torch
 
 from book import __main__ as command_line
-from lib.config import PRESETS, load_preset
-from lib.data import load_titles
+from lib.config import PRESETS, changed, load_step
+from lib.files import held, results, write_json
+from lib.steps import SEARCH
 from studies import search
 
-CONFIG = load_preset("smoke", optimizer="adamw", betas=(0.9, 0.95)).change(
-    num_titles=200, vocab_size=300, n_embd=32, n_layer=1, batch_size=4, epochs=1
-)
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.test_search", "torch._dynamo"])  # imported once for all
+from .small import CONFIG, CONTEXT, TITLES, other_code, start, wait_until_it_waits
+
+
+def _only_rate(trial, _):
+    return {"learning_rate": trial.suggest_float("learning_rate", 0.001, 1)}
 
 
 def _work(out, trials, started=None):
     """Run `trials` trials on the study in `out`; with `started`, say so and hang in the first."""
-    torch.set_num_threads(1)
     search.HEARTBEAT = 1
     search.load_step = lambda step, preset: CONFIG
-    search.suggest = lambda trial, _: {
-        "learning_rate": trial.suggest_float("learning_rate", 0.001, 1)
-    }
+    search.suggest = _only_rate
     if started is not None:
 
-        def hang(*_):
+        def hang(*_, **__):
             started.set()
             time.sleep(600)
 
         search.train = hang
-    search.search("smoke", load_titles(CONFIG, "synthetic"), out, trials)
+    search.search("smoke", TITLES, out, trials)
 
 
-def _start(*arguments):
-    process = CONTEXT.Process(target=_work, args=arguments)
-    process.start()
-    return process
+def _studies(out):
+    return optuna.get_all_study_names(f"sqlite:///{out / '_build/search.db'}")
 
 
 def _study(out):
-    return optuna.load_study(study_name="smoke", storage=f"sqlite:///{out / '_build/search.db'}")
+    (name,) = _studies(out)
+    return optuna.load_study(study_name=name, storage=f"sqlite:///{out / '_build/search.db'}")
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """A search whose runs are not trained: each is only noted, and its loss is its rate."""
+    noted = []
+
+    class Run:
+        def __init__(self, config, titles, quiet):
+            noted.append(config)
+            self.curve = [{"full_coverage": 9.0}, {"full_coverage": config.learning_rate}]
+
+    monkeypatch.setattr(search, "train", Run)
+    monkeypatch.setattr(search, "load_step", lambda step, preset: CONFIG)
+    monkeypatch.setattr(search, "suggest", _only_rate)
+    return noted
 
 
 def test_two_workers_on_one_study_lose_no_trial_and_run_none_twice(tmp_path):
-    workers = [_start(tmp_path, 3) for _ in range(2)]
+    workers = [start(tmp_path / f"{i}.txt", _work, tmp_path, 3) for i in range(2)]
     for worker in workers:
         worker.join(120)
         assert worker.exitcode == 0
@@ -67,14 +78,14 @@ def test_two_workers_on_one_study_lose_no_trial_and_run_none_twice(tmp_path):
 
 def test_a_trial_whose_worker_was_killed_is_run_by_the_next(tmp_path):
     started = CONTEXT.Event()
-    worker = _start(tmp_path, 1, started)
+    worker = start(tmp_path / "1.txt", _work, tmp_path, 1, started)
     assert started.wait(60)
     time.sleep(2)  # for its first sign of life
     os.kill(worker.pid, signal.SIGKILL)
     worker.join()
     (lost,) = _study(tmp_path).trials
     time.sleep(3)  # longer than two heartbeats
-    after = _start(tmp_path, 2)
+    after = start(tmp_path / "2.txt", _work, tmp_path, 2)
     after.join(120)
     assert after.exitcode == 0
     trials = _study(tmp_path).trials
@@ -83,23 +94,141 @@ def test_a_trial_whose_worker_was_killed_is_run_by_the_next(tmp_path):
     assert lost.params in [trial.params for trial in trials if trial.value is not None]
 
 
-def test_a_run_that_diverges_is_a_failed_trial_and_the_search_goes_on(tmp_path, monkeypatch):
-    calls = []
+def test_a_run_that_diverges_is_a_failed_trial_and_the_search_goes_on(tmp_path, quick, monkeypatch):
+    run = search.train
 
-    def diverge_once(config, titles):
-        calls.append(config)
-        if len(calls) == 1:
+    def diverge_once(*arguments, **more):
+        made = run(*arguments, **more)
+        if len(quick) == 1:
             raise FloatingPointError("The loss is nan at step 3.")
-        return real(config, titles)
+        return made
 
-    real = search.train
     monkeypatch.setattr(search, "train", diverge_once)
-    monkeypatch.setattr(search, "load_step", lambda step, preset: CONFIG)
-    monkeypatch.setattr(search, "suggest", lambda trial, config: {})
-    study = search.search("smoke", load_titles(CONFIG, "synthetic"), tmp_path, 2)
+    study = search.search("smoke", TITLES, tmp_path, 2)
     assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
-    text = (tmp_path / "results" / "search" / "smoke.json").read_text("utf-8")
-    assert [t["number"] for t in json.loads(text)["trials"]] == [1]
+    (trial,) = search.read_search(tmp_path, "smoke")["trials"]
+    assert trial["number"] == 1
+    assert trial["loss"] == trial["changes"]["learning_rate"] == quick[1].learning_rate
+
+
+def other_stories():
+    return dataclasses.replace(TITLES, stories={**TITLES.stories, "sha256": "0" * 64})
+
+
+def test_two_sets_of_stories_are_two_studies_of_one_database(tmp_path, quick):
+    storage = f"sqlite:///{tmp_path / 'both.db'}"
+    for out, titles, trials in (("a", TITLES, 1), ("b", other_stories(), 2), ("a", TITLES, 2)):
+        search.search("smoke", titles, tmp_path / out, trials, storage)
+    a, b = (search.read_search(tmp_path / out, "smoke") for out in ("a", "b"))
+    assert len(a["trials"]) == 3 and len(b["trials"]) == 2 and a["study"] != b["study"]
+    assert set(optuna.get_all_study_names(storage)) == {a["study"], b["study"]}
+    assert b["stories"]["sha256"] == "0" * 64
+
+
+def test_settings_space_code_and_preset_make_another_study(tmp_path, quick, monkeypatch):
+    names = set()
+    for i, change in enumerate((None, "settings", "space", "code", "preset")):
+        with monkeypatch.context() as patch:
+            if change == "settings":
+                patch.setattr(search, "load_step", lambda *_: CONFIG.change(dropout=0.3))
+            if change == "space":
+                patch.setitem(SEARCH["space"], "dropout", (0.0, 0.6))
+            if change == "code":
+                other_code(patch, search)
+            preset = "tiny" if change == "preset" else "smoke"
+            search.search(preset, TITLES, tmp_path / str(i), 1)
+            names.add(search.read_search(tmp_path / str(i), preset)["study"])
+    assert len(names) == 5
+    assert {name.split("-")[0] for name in names} == {"smoke", "tiny"}
+    assert all("04_lowest_loss" in name for name in names)
+
+
+@pytest.mark.parametrize("resume", ["same", "accept"])
+@pytest.mark.parametrize("change", ["stories", "space"])
+def test_a_study_that_does_not_compare_is_refused_by_name(
+    tmp_path, quick, monkeypatch, change, resume
+):
+    search.search("smoke", TITLES, tmp_path, 2)
+    there = search.read_search(tmp_path, "smoke")
+    if change == "space":
+        monkeypatch.setitem(SEARCH["space"], "dropout", (0.0, 0.6))
+    titles, what = (TITLES, "space.dropout") if change == "space" else (other_stories(), "stories")
+    with pytest.raises(ValueError, match=rf"another study; what differs is {what}.*\. Write over"):
+        search.search("smoke", titles, tmp_path, 1, resume=resume)
+    assert len(quick) == 2 and search.read_search(tmp_path, "smoke") == there
+    search.search("smoke", titles, tmp_path, 1, resume="fresh")
+    assert len(search.read_search(tmp_path, "smoke")["trials"]) == 1
+
+
+def test_a_study_of_other_code_is_refused_and_accepted_by_word(tmp_path, quick, monkeypatch):
+    search.search("smoke", TITLES, tmp_path, 2)
+    there = search.read_search(tmp_path, "smoke")
+    other_code(monkeypatch, search)
+    with pytest.raises(ValueError, match=r"differs is code\.model \(.*\)\. Vouch .* \(--accept\)"):
+        search.search("smoke", TITLES, tmp_path, 1)
+    assert search.read_search(tmp_path, "smoke") == there
+    for resume in ("accept", "same"):  # it is this code's from now on
+        search.search("smoke", TITLES, tmp_path, 1, resume=resume)
+    now = search.read_search(tmp_path, "smoke")
+    assert now["accepted"] == ["code.model"] and there["accepted"] == []
+    assert now["code"]["model"] == "0" * 16
+    assert now["study"] == there["study"] and now["trials"][:2] == there["trials"]
+    assert len(now["trials"]) == 4
+
+
+def test_fresh_removes_the_trials_that_the_study_had(tmp_path, quick):
+    for trials, resume in ((2, "same"), (1, "fresh"), (1, "same")):
+        search.search("smoke", TITLES, tmp_path, trials, resume=resume)
+    assert [t["number"] for t in search.read_search(tmp_path, "smoke")["trials"]] == [0, 1]
+
+
+def test_trials_that_the_database_does_not_have_are_not_written_over(tmp_path, quick):
+    search.search("smoke", TITLES, tmp_path, 2)
+    there = search.read_search(tmp_path, "smoke")
+    (tmp_path / "_build" / "search.db").unlink()
+    with pytest.raises(ValueError, match="holds 2 trials of the study smoke-04_lowest_loss-"):
+        search.search("smoke", TITLES, tmp_path, 1)
+    assert len(quick) == 2 and search.read_search(tmp_path, "smoke") == there
+
+
+def test_a_search_of_other_stories_that_began_meanwhile_is_not_written_over(
+    tmp_path, quick, monkeypatch
+):
+    search.search("smoke", other_stories(), tmp_path / "other", 1)
+    other, run = search.read_search(tmp_path / "other", "smoke"), search.train
+
+    def meanwhile(*arguments, **more):
+        write_json(results(tmp_path, "smoke", "search"), other)
+        return run(*arguments, **more)
+
+    monkeypatch.setattr(search, "train", meanwhile)
+    with pytest.raises(ValueError, match="which are not in this database's"):
+        search.search("smoke", TITLES, tmp_path, 1)
+    assert search.read_search(tmp_path, "smoke") == other
+
+
+def test_the_record_is_written_by_one_process_at_a_time(tmp_path):
+    printed = tmp_path / "printed.txt"
+    with held(tmp_path / "_build" / "search-smoke"):
+        worker = start(printed, _work, tmp_path, 1)
+        wait_until_it_waits(worker, printed)
+        assert not results(tmp_path, "smoke", "search").exists()
+    worker.join(60)
+    assert worker.exitcode == 0
+    assert len(search.read_search(tmp_path, "smoke")["trials"]) == 1
+
+
+def test_a_damaged_record_is_refused_by_name(tmp_path, quick):
+    search.search("smoke", TITLES, tmp_path, 1)
+    record = search.read_search(tmp_path, "smoke")
+    for missing in record:
+        write_json(
+            results(tmp_path, "smoke", "search"), {k: v for k, v in record.items() if k != missing}
+        )
+        with pytest.raises(ValueError, match=rf"smoke/search\.json is damaged: it: '{missing}'"):
+            search.read_search(tmp_path, "smoke")
+    with pytest.raises(FileNotFoundError, match="python -m book search"):
+        search.read_search(tmp_path, "tiny")
 
 
 def test_without_optuna_the_command_says_what_to_install(monkeypatch, capsys, tmp_path):
@@ -109,11 +238,82 @@ def test_without_optuna_the_command_says_what_to_install(monkeypatch, capsys, tm
     assert "pip install -r requirements-dev.txt" in capsys.readouterr().err
 
 
+class Asked:
+    """A trial that draws each setting at one end of its range, or one of its choices."""
+
+    def __init__(self, end):
+        self.end, self.drawn = end, {}
+
+    def suggest_float(self, name, low, high, log=False):
+        self.drawn[name] = (low, high)
+        return high if self.end else low
+
+    def suggest_categorical(self, name, choices):
+        self.drawn[name] = choices
+        return choices[self.end]
+
+
+# What a search turns, and which setting of the configuration each of them turns.
+TURNED = {
+    "muon_learning_rate": "muon_learning_rate",
+    "learning_rate": "learning_rate",
+    "muon_weight_decay": "muon_weight_decay",
+    "dropout": "dropout",
+    "r_drop": "r_drop",
+    "decay": "decay",
+    "ema": "ema",
+    "batch_factor": "batch_factor",
+    "vocab_factor": "vocab_size",
+    "depth_factor": "n_layer",
+    "width_factor": "n_embd",
+}
+
+
 @pytest.mark.parametrize("preset", PRESETS)
-def test_what_is_suggested_are_settings_that_step_three_can_have(preset):
-    study, config = optuna.create_study(), search.load_step(search.STEP, preset)
-    tried = [config.change(**search.suggest(study.ask(), config)) for _ in range(50)]
-    for name in ("dropout", "r_drop", "muon_learning_rate", "n_layer", "n_embd", "batch_factor"):
-        assert len({getattr(c, name) for c in tried}) > 1, name
-    assert all(c.n_embd // c.n_head % 2 == 0 for c in tried)  # RoPE turns channels in pairs
-    assert all(c.batch_size * c.batch_factor >= 1 for c in tried)
+def test_a_search_turns_all_eleven_settings_and_no_other(preset):
+    config, ends = load_step(search.STEP, preset), []
+    for end in (0, -1):
+        trial = Asked(end)
+        ends.append(config.change(**search.suggest(trial, config)))
+        assert trial.drawn.keys() == TURNED.keys()
+    low, high = ends
+    assert {row["setting"] for row in changed(low, high)} == set(TURNED.values())
+    for name, setting in TURNED.items():
+        assert getattr(low, setting) < getattr(high, setting), name
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_each_choice_is_another_configuration(preset):
+    config = load_step(search.STEP, preset)
+    trial = Asked(0)
+    search.suggest(trial, config)
+    for name, choices in trial.drawn.items():
+        if isinstance(choices, list):
+            tried = []
+            for i in range(len(choices)):
+                single = Asked(0)
+                single.suggest_categorical = lambda n, c, i=i, name=name: c[i if n == name else 0]
+                tried.append(config.change(**search.suggest(single, config)))
+            assert len(set(tried)) == len(choices) > 1, (name, choices)
+    sizes = {round(config.vocab_size * factor) for factor in SEARCH["space"]["vocab_factor"]}
+    asked = {config.change(vocab_factor=f).vocab_size for f in trial.drawn["vocab_factor"]}
+    assert asked == {max(512, size) for size in sizes}  # none is lost but what is there already
+    assert 1.0 in trial.drawn["vocab_factor"]  # the step's own is called so
+
+
+def test_a_search_draws_within_the_range_and_by_its_logarithm_where_told():
+    study, config = optuna.create_study(), load_step(search.STEP, "full")
+    for _ in range(40):
+        trial = study.ask()
+        tried = config.change(**search.suggest(trial, config))
+        assert tried.n_embd // tried.n_head % 2 == 0  # RoPE turns channels in pairs
+        for name, values in SEARCH["space"].items():
+            drawn = trial.params[name]
+            assert drawn in values if isinstance(values, list) else values[0] <= drawn <= values[1]
+            if not isinstance(values, list):
+                assert trial.distributions[name].log == (values[-1] == "log")
+        for name in ("learning_rate", "dropout", "r_drop", "decay", "ema", "muon_learning_rate"):
+            assert getattr(tried, name) == trial.params[name]
+        assert tried.batch_factor == config.batch_factor * trial.params["batch_factor"]
+        assert tried.n_layer == round(config.n_layer * trial.params["depth_factor"])
+        assert tried.n_embd == round(config.n_embd * trial.params["width_factor"])

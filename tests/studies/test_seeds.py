@@ -1,34 +1,18 @@
 """Several seeds of a step: the numbers said of them, and a run of them that was stopped."""
 
 import copy
-import dataclasses
-import json
 import math
 
 import numpy as np
 import pytest
-import torch
 
-from lib.config import load_preset
 from lib.data import load_titles
-from lib.record import save, write_json
+from lib.files import BOOK, held, results, write_json
+from lib.record import save
 from lib.train import train
 from studies import seeds
 
-CONFIG = load_preset("smoke", optimizer="adamw", learning_rate=5e-4, betas=(0.9, 0.95)).change(
-    num_titles=200, vocab_size=300, n_embd=32, n_layer=1, batch_size=4, epochs=1
-)
-TITLES = load_titles(CONFIG, "synthetic")
-TITLES = dataclasses.replace(TITLES, test=TITLES.test[:20])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Models as small as these train no faster on two, and far slower beside another process."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+from .small import CONFIG, TITLES, other_code, start, wait_until_it_waits
 
 
 @pytest.fixture
@@ -39,6 +23,10 @@ def small_steps(monkeypatch):
 
 def train_three(out, step="01_baseline", **options):
     return seeds.train_seeds(step, "smoke", TITLES, out, 3, **options)
+
+
+def path_of(out, step="01_baseline"):
+    return results(out, "smoke", f"seeds/{step}")
 
 
 @pytest.fixture(scope="module")
@@ -81,17 +69,19 @@ def test_mean_spread_and_standard_error_are_numpys(three):
     assert record["standard_error"] == pytest.approx(losses.std(ddof=1) / 3**0.5, rel=1e-9)
 
 
-def run_of(seed, loss):
+def run_of(seed, loss, coverage=0.9, accepted=()):
     return {
         "preset": "tiny",
         "stories": {"source": "hub"},
         "titles": {"val": 500},
         "config": {"seed": seed},
         "environment": {"device": "CPU"},
+        "identity": {"code": {"model": "a"}},
+        "accepted": list(accepted),
         "losses": {
             "full_coverage": loss,
             "official": None if seed == 1337 else loss - 0.1,
-            "coverage": 0.9,
+            "coverage": coverage,
             "bits_per_byte": 2 * loss,
         },
     }
@@ -99,43 +89,30 @@ def run_of(seed, loss):
 
 def test_the_numbers_by_hand():
     record = seeds.summary("02_adamw", "AdamW", [run_of(1337, 1.0), run_of(1338, 4.0)])
-    assert seeds.check_seeds(record, "seeds/02_adamw") is record
+    assert seeds.check_seeds(record) is record
     assert record["mean"] == 2.5
     assert record["sd"] == pytest.approx(math.sqrt(2 * 1.5**2))  # n - 1 = 1
     assert record["standard_error"] == pytest.approx(1.5)
     assert record["official"] == [None, 3.9] and record["bits_per_byte"] == [2.0, 8.0]
+    assert record["identity"] == {"code": {"model": "a"}} and record["accepted"] == []
 
 
-def seeds_of(step, mean, error, **changes):
-    record = seeds.summary(step, step, [run_of(1337, mean - error), run_of(1338, mean + error)])
-    assert (record["mean"], record["standard_error"]) == (mean, pytest.approx(error))
-    return {**record, "standard_error": error, **changes}
+def test_the_coverage_is_that_of_the_runs(three):
+    for coverage in (0.25, 0.75):
+        runs = [run_of(seed, 1.0, coverage) for seed in (1337, 1338)]
+        assert seeds.summary("01_baseline", "Baseline", runs)["coverage"] == coverage
+    assert three[1]["coverage"] == train(CONFIG, TITLES).curve[-1]["coverage"]
 
 
-@pytest.mark.parametrize(
-    ("after", "difference", "real"),
-    [(3.0, -1.0, False), (2.9, -1.1, True), (5.1, 1.1, True), (4.5, 0.5, False)],
-)
-def test_a_difference_is_real_beyond_two_standard_errors(after, difference, real):
-    found = seeds.compare(seeds_of("01_baseline", 4.0, 0.3), seeds_of("02_adamw", after, 0.4))
-    assert found["standard_error"] == 0.5  # a triangle of 3, 4, 5
-    assert found["difference"] == pytest.approx(difference)
-    assert found["real"] is real
+def test_what_was_accepted_in_any_run_is_said_once():
+    runs = [run_of(1337, 1), run_of(1338, 2, accepted=["torch"]), run_of(1339, 3)]
+    runs += [run_of(1340, 1, accepted=["code.model", "torch"])]
+    assert seeds.summary("01_baseline", "Baseline", runs)["accepted"] == ["code.model", "torch"]
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"preset": "small"}, {"stories": {"source": "file"}}, {"titles": {"val": 400}}],
-)
-def test_seeds_on_other_titles_are_not_compared(changes):
-    with pytest.raises(ValueError, match="do not compare"):
-        seeds.compare(seeds_of("01_baseline", 3, 1), seeds_of("02_adamw", 2, 1, **changes))
-
-
-def test_each_step_is_compared_with_the_one_before_it(tmp_path, small_steps):
-    folder = tmp_path / "results" / "seeds" / "smoke"
+def test_each_step_is_compared_with_the_one_before_it(tmp_path, small_steps, capsys):
     train_three(tmp_path)
-    assert json.loads((folder / "differences.json").read_text()) == {}
+    assert seeds.read_differences(tmp_path, "smoke") == {}
     train_three(tmp_path, "02_adamw")
     a, b = (seeds.read_seeds(tmp_path, step, "smoke") for step in ("01_baseline", "02_adamw"))
     found = seeds.read_differences(tmp_path, "smoke")["02_adamw"]
@@ -146,58 +123,125 @@ def test_each_step_is_compared_with_the_one_before_it(tmp_path, small_steps):
     error = np.sqrt((np.var(a["full_coverage"], ddof=1) + np.var(b["full_coverage"], ddof=1)) / 3)
     assert found["standard_error"] == pytest.approx(error)
     assert found["real"] and found["verdict"] == "real"  # ten times the step size
-    write_json(folder / "01_baseline.json", {**a, "mean": b["mean"] + error})
+
+    apart = np.mean(b["full_coverage"]) - np.mean(a["full_coverage"]) + error
+    near = [loss + apart for loss in a["full_coverage"]]
+    write_json(path_of(tmp_path), {**a, "full_coverage": near})
     train_three(tmp_path, "02_adamw")
     found = seeds.read_differences(tmp_path, "smoke")["02_adamw"]
     assert not found["real"] and found["verdict"] == "within two standard errors"
-    write_json(folder / "01_baseline.json", {**a, "preset": "tiny"})
-    train_three(tmp_path, "02_adamw")
-    assert seeds.read_differences(tmp_path, "smoke") == {}
+
+    others = {"preset": "tiny"}, {"stories": {"source": "hub"}}, {"titles": {"val": 7}}
+    for other in others:
+        write_json(path_of(tmp_path), {**a, **other})
+        train_three(tmp_path, "02_adamw")
+        assert seeds.read_differences(tmp_path, "smoke") == {}
+    capsys.readouterr()
+    code = {**a["identity"]["code"], "model": "0" * 16}
+    old = {k: v for k, v in a.items() if k not in ("identity", "accepted")}  # of unknown code
+    for other in ({**a, "identity": {**a["identity"], "code": code}}, old):
+        write_json(path_of(tmp_path), other)
+        train_three(tmp_path, "02_adamw")
+        assert seeds.read_differences(tmp_path, "smoke") == {}
+        assert "02_adamw is not compared with 01_baseline" in capsys.readouterr().out
 
 
 def test_a_seed_that_was_trained_before_is_not_trained_again(three, monkeypatch, capsys):
     out, record = three
     monkeypatch.setattr(seeds, "load_step", lambda step, preset: CONFIG)
     with monkeypatch.context() as patch:
-        patch.setattr("lib.train._losses", None)
+        patch.setattr("torch.nn.utils.clip_grad_norm_", None)
         again = train_three(out)
-    assert again["full_coverage"] == record["full_coverage"]
+    assert {**again, "created": None} == {**record, "created": None}
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[2] for line in lines] == ["1337", "1338", "1339"]
     assert all("nats per character" in line and "Trained before" in line for line in lines)
     with monkeypatch.context() as patch, pytest.raises(TypeError):
-        patch.setattr("lib.train._losses", None)
-        train_three(out, fresh=True)
+        patch.setattr("torch.nn.utils.clip_grad_norm_", None)
+        train_three(out, resume="fresh")
     train_three(out)
+
+
+def test_seeds_of_other_code_are_refused_by_name_and_accepted_by_word(
+    three, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(seeds, "load_step", lambda step, preset: CONFIG)
+    record = train_three(tmp_path)
+    code = record["identity"]["code"]["model"]
+    assert record["accepted"] == [] and code != "0" * 16
+    other_code(monkeypatch)
+    with pytest.raises(ValueError, match=rf"01_baseline-1337 .* its code\.model is '{code}'"):
+        train_three(tmp_path)
+    assert seeds.read_seeds(tmp_path, "01_baseline", "smoke") == record
+    capsys.readouterr()
+    taken = train_three(tmp_path, resume="accept")
+    assert taken["accepted"] == ["code.model"]
+    assert taken["full_coverage"] == record["full_coverage"]
+    assert capsys.readouterr().out.count("Trained before. Accepted: code.model.") == 3
+    assert seeds.read_seeds(tmp_path, "01_baseline", "smoke") == taken
+    fresh = train_three(tmp_path, resume="fresh")
+    assert fresh["accepted"] == [] and fresh["identity"]["code"]["model"] == "0" * 16
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"dropout": 0.3}, r"config\.dropout is 0\.1, this run's is 0\.3"),
+        (None, r"stories\.sha256 is"),
+    ],
+)
+def test_seeds_of_other_settings_or_stories_are_refused(three, monkeypatch, change, named):
+    config = CONFIG.change(**change or {})
+    titles = TITLES if change else load_titles(CONFIG, "synthetic")
+    if change is None:
+        titles.stories["sha256"] = "0" * 64
+    monkeypatch.setattr(seeds, "load_step", lambda step, preset: config)
+    with pytest.raises(ValueError, match=named):
+        seeds.train_seeds("01_baseline", "smoke", titles, three[0], 3)
 
 
 def test_the_published_run_of_a_step_is_its_first_seed(three, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(seeds, "load_step", lambda step, preset: CONFIG)
-    published = save(train(CONFIG, TITLES), tmp_path, "01_baseline", "Baseline")
+    published = save(train(CONFIG, TITLES), tmp_path, "01_baseline")
     spoiled = {**published, "losses": {**published["losses"], "full_coverage": 9.0}}
-    path = tmp_path / "results" / "01_baseline.json"
+    path = results(tmp_path, "smoke", "01_baseline")
     write_json(path, spoiled)  # so that it is seen where it is taken from
+    capsys.readouterr()
     record = train_three(tmp_path)
     assert record["full_coverage"] == [9.0, *three[1]["full_coverage"][1:]]
     assert record["seeds"] == [1337, 1338, 1339] and record["title"] == "Baseline"
-    first, *others = capsys.readouterr().out.splitlines()[-3:]
+    first, *others = capsys.readouterr().out.splitlines()
     assert "seed 1337 9.0000 nats per character. Published before." in first
     assert len(others) == 2
-    assert train_three(tmp_path, fresh=True)["full_coverage"] == three[1]["full_coverage"]
-    for other in ({"config": CONFIG.change(dropout=0.3).as_dict()}, {"stories": {"source": "hub"}}):
-        stories = {**spoiled["stories"], **other.get("stories", {})}
-        write_json(path, {**spoiled, **other, "stories": stories})
-        assert train_three(tmp_path)["full_coverage"] == three[1]["full_coverage"]
+    assert train_three(tmp_path, resume="fresh")["full_coverage"] == three[1]["full_coverage"]
 
 
-def test_each_preset_has_its_records_by_themselves(three, tmp_path):
+def test_a_published_run_that_is_another_is_not_the_first_seed(three, tmp_path, monkeypatch):
     out, record = three
-    there = seeds.read_seeds(out, "01_baseline", "smoke")
-    assert there["preset"] == "smoke" and there["full_coverage"] == record["full_coverage"]
-    with pytest.raises(FileNotFoundError, match=r"results/seeds/01_baseline\.json"):
-        seeds.read_seeds(out, "01_baseline")
-    write_json(tmp_path / "results" / "seeds" / "01_baseline.json", {**record, "preset": "tiny"})
-    assert seeds.read_seeds(tmp_path, "01_baseline")["preset"] == "tiny"
+    monkeypatch.setattr(seeds, "load_step", lambda step, preset: CONFIG)
+    published = save(train(CONFIG, TITLES), tmp_path, "01_baseline")
+    known, code = published["identity"], published["identity"]["code"]
+    others = [
+        {"config": CONFIG.change(dropout=0.3).as_dict()},
+        {"stories": {**published["stories"], "sha256": "0" * 64}},
+        *(
+            {"identity": {**known, **change}}
+            for change in (
+                {"code": {**code, "model": "0" * 16}},
+                {"notebook": {"get_optimizer": "0" * 16}},
+                {"torch": "1.0"},
+                {"tokenizer": "0" * 16},
+            )
+        ),
+    ]
+    for other in [*others, None]:
+        spoiled = {**published, **(other or {})}
+        spoiled["losses"] = {**published["losses"], "full_coverage": 9.0}
+        if other is None:  # a record of before
+            del spoiled["identity"]
+        write_json(results(out, "smoke", "01_baseline"), spoiled)
+        assert train_three(out)["full_coverage"] == record["full_coverage"], other
+    results(out, "smoke", "01_baseline").unlink()
 
 
 def test_seeds_that_were_interrupted_continue_to_the_same_numbers(
@@ -221,10 +265,43 @@ def test_seeds_that_were_interrupted_continue_to_the_same_numbers(
     capsys.readouterr()
     again = train_three(tmp_path)
     first, second, third = capsys.readouterr().out.splitlines()
-    assert "Trained before" in first and "Continuing after step" in second
-    assert third.split()[2] == "1339" and "rained" not in third
+    assert "Trained before" in first and "Went on after" in second
+    assert third.split()[2] == "1339" and third.endswith(" s.")
     for name in ("full_coverage", "official", "bits_per_byte", "mean", "sd"):
         assert again[name] == three[1][name]
+
+
+def _train(out, step):
+    rates = {"01_baseline": 5e-4, "02_adamw": 5e-3}
+    seeds.load_step = lambda step, _: CONFIG.change(learning_rate=rates[step])
+    train_three(out, step)
+
+
+def test_two_processes_at_one_step_train_each_seed_once(three, tmp_path):
+    printed = [tmp_path / f"{i}.txt" for i in range(2)]
+    processes = [start(path, _train, tmp_path, "01_baseline") for path in printed]
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0
+    told = "".join(path.read_text("utf-8") for path in printed)
+    assert told.count("nats per character") == 6 and told.count("Trained before.") == 3
+    record = seeds.read_seeds(tmp_path, "01_baseline", "smoke")
+    assert record["full_coverage"] == three[1]["full_coverage"]
+
+
+def test_the_comparison_waits_for_the_process_that_writes_it(three, tmp_path):
+    """Else that one, which knows nothing of this step, would write it without."""
+    printed, folder = tmp_path / "printed.txt", tmp_path / "_build" / "seeds-smoke"
+    record = seeds.check_seeds(three[1])
+    with held(folder):
+        process = start(printed, _train, tmp_path, "02_adamw")
+        wait_until_it_waits(process, printed)
+        assert not path_of(tmp_path, "02_adamw").exists()
+        write_json(path_of(tmp_path), record)
+        write_json(path_of(tmp_path, "differences"), {})
+    process.join(60)
+    assert process.exitcode == 0
+    assert list(seeds.read_differences(tmp_path, "smoke")) == ["02_adamw"]
 
 
 @pytest.mark.parametrize(
@@ -239,15 +316,23 @@ def test_seeds_that_were_interrupted_continue_to_the_same_numbers(
 def test_a_damaged_record_of_seeds_is_refused_by_name(three, tmp_path, change, where):
     record = copy.deepcopy(three[1])
     change(record)
-    path = tmp_path / "results" / "seeds" / "01_baseline.json"
+    path = path_of(tmp_path)
     write_json(path, record)
     with pytest.raises(ValueError, match=rf"seeds/01_baseline\.json is damaged: .*{where}"):
-        seeds.read_seeds(tmp_path, "01_baseline")
+        seeds.read_seeds(tmp_path, "01_baseline", "smoke")
     path.write_text("{")
     with pytest.raises(ValueError, match=r"seeds/01_baseline\.json is damaged"):
-        seeds.read_seeds(tmp_path, "01_baseline")
-    with pytest.raises(FileNotFoundError, match="python -m lib seeds"):
-        seeds.read_seeds(tmp_path, "02_adamw")
+        seeds.read_seeds(tmp_path, "01_baseline", "smoke")
+    with pytest.raises(FileNotFoundError, match="python -m book seeds"):
+        seeds.read_seeds(tmp_path, "02_adamw", "smoke")
+
+
+@pytest.mark.parametrize("path", sorted((BOOK / "results").glob("*/seeds/[!d]*.json")), ids=str)
+def test_a_published_record_of_seeds_says_what_its_losses_say(path):
+    record = seeds.read_seeds(BOOK, path.stem, path.parts[-3])
+    losses = np.array(record["full_coverage"])
+    assert record["mean"] == pytest.approx(losses.mean())
+    assert record["standard_error"] == pytest.approx(losses.std(ddof=1) / len(losses) ** 0.5)
 
 
 def test_one_seed_has_no_spread(tmp_path):

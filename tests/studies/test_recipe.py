@@ -1,0 +1,150 @@
+"""The best public recipe: what it is, and its run beside the book's steps."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from lib.config import changed, load_preset, load_step
+from lib.files import held
+from lib.model import GPT
+from lib.record import load_model, read_record, read_steps
+from lib.train import train
+from studies import seeds
+
+from .small import CONFIG, TITLES, other_code, start, wait_until_it_waits
+
+PEERS = Path(__file__).parents[2] / "peers.csv"
+RECIPE = load_step("public_best", "full")
+
+
+@pytest.fixture(scope="module")
+def row():
+    """The row of the best public result in the table of the challenge's others."""
+    (row,) = [r for r in csv.DictReader(PEERS.open(encoding="utf-8")) if r["key"] == "best"]
+    return row
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("dropout", r"dropout ([\d.]+)"),
+        ("r_drop", r"R-Drop ([\d.]+)"),
+        ("muon_learning_rate", r"Muon \(([\d.]+),"),
+        ("muon_weight_decay", r"decoupled weight decay ([\d.]+)"),
+        ("learning_rate", r"AdamW \(([\de.-]+)\)"),
+    ],
+)
+def test_its_numbers_are_those_of_the_peers_table(row, setting, words):
+    assert getattr(RECIPE, setting) == float(re.search(words, row["what"])[1])
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("optimizer", "muon", "Muon"),
+        ("tokenizer", "unigram", "unigram"),
+        ("position", "rope", "RoPE"),
+        ("norm", "rmsnorm", "RMSNorm"),
+        ("title_mask", True, "attention within a title"),
+        ("gate", "head", "output-gated attention"),
+        ("schedule", "wsd_sqrt", "WSD with a square-root tail"),
+    ],
+)
+def test_its_kinds_are_those_of_the_peers_table(row, setting, value, words):
+    assert words in row["what"]
+    assert getattr(RECIPE, setting) == value
+
+
+def test_its_sizes_are_those_of_the_peers_table(row):
+    what = row["what"].replace(",", "")
+    assert "LayerScale" in what and RECIPE.layer_scale > 0
+    assert RECIPE.vocab_size == 1000 * int(re.search(r"unigram of (\d+)k tokens", what)[1])
+    assert RECIPE.window == int(row["block"])
+    windows = RECIPE.batch_size * RECIPE.batch_factor
+    assert windows == int(row["batch"])
+    assert windows * RECIPE.window == int(re.search(r"(\d+) tokens a step", what)[1])
+
+
+def test_at_its_own_depth_it_has_the_shape_and_parameters_of_the_peers_table(row):
+    own = load_step("public_best_own", "full")
+    shape = re.search(r"(\d+) layers × (\d+)", row["what"])
+    assert [own.n_layer, own.n_embd] == [int(number) for number in shape.groups()]
+    assert own.change(n_layer=RECIPE.n_layer) == RECIPE
+    with torch.device("meta"):
+        parameters = GPT(own, own.vocab_size).count_parameters()
+    assert round(parameters / 1e6) == int(re.search(r"(\d+) M parameters", row["what"])[1])
+
+
+def test_what_the_peers_table_does_not_tell_is_as_its_own_code_has_it():
+    """Typed once more, from the settings that `lib.steps` names; all else is the baseline's."""
+    told = "optimizer tokenizer position norm title_mask gate schedule dropout r_drop "
+    told += "learning_rate muon_learning_rate muon_weight_decay block_factor batch_factor"
+    more = {
+        "bias": False,
+        "attention_dropout": False,
+        "layer_scale": 0.1,
+        "betas": (0.9, 0.999),
+        "weight_decay": 0.01,
+        "warmup": 0.05,
+        "decay": 0.1,
+    }
+    found = {row["setting"]: row["new"] for row in changed(load_preset("full"), RECIPE)}
+    assert found.keys() == {*told.split(), *more}
+    assert {name: found[name] for name in more} == more
+    assert (RECIPE.windows, RECIPE.tokenizer_titles) == ("stream", "train+val")
+
+
+@pytest.fixture
+def small(monkeypatch):
+    asked = []
+    monkeypatch.setattr(seeds, "load_step", lambda *names: asked.append(names) or CONFIG)
+    return asked
+
+
+def test_its_record_is_that_of_a_run_scored_on_the_test_titles(tmp_path, small, monkeypatch):
+    record = seeds.train_recipe("smoke", TITLES, tmp_path)
+    assert small == [("public_best", "smoke")]
+    assert read_record(tmp_path, "smoke", "public_best") == record
+    assert record["title"] == "Best public recipe"
+    assert record["losses"]["full_coverage"] == train(CONFIG, TITLES).curve[-1]["full_coverage"]
+    assert record["losses"]["test"] > 0
+    load_model(tmp_path, "smoke", "public_best")  # the weights are the record's
+    with pytest.raises(FileNotFoundError):
+        read_steps(tmp_path, "smoke")  # it is none of the book's steps
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.nn.utils.clip_grad_norm_", None)  # nothing is trained
+        again = seeds.train_recipe("smoke", TITLES, tmp_path)
+        assert again == record
+        with pytest.raises(TypeError):
+            seeds.train_recipe("smoke", TITLES, tmp_path, resume="fresh")
+
+
+def test_a_run_of_other_code_is_refused_by_name_and_accepted_by_word(tmp_path, small, monkeypatch):
+    record = seeds.train_recipe("smoke", TITLES, tmp_path)
+    other_code(monkeypatch)
+    with pytest.raises(ValueError, match=r"recipe-smoke is of another run: its code\.model is"):
+        seeds.train_recipe("smoke", TITLES, tmp_path)
+    assert read_record(tmp_path, "smoke", "public_best") == record
+    taken = seeds.train_recipe("smoke", TITLES, tmp_path, resume="accept")
+    assert taken["accepted"] == ["code.model"] and taken["losses"] == record["losses"]
+    fresh = seeds.train_recipe("smoke", TITLES, tmp_path, resume="fresh")
+    assert fresh["accepted"] == [] and fresh["identity"]["code"]["model"] == "0" * 16
+
+
+def _recipe(out):
+    seeds.load_step = lambda *_: CONFIG
+    seeds.train_recipe("smoke", TITLES, out)
+
+
+def test_a_second_process_waits_and_the_weights_stay_the_records(tmp_path):
+    printed, folder = tmp_path / "printed.txt", tmp_path / "_build" / "recipe-smoke"
+    with held(folder):
+        process = start(printed, _recipe, tmp_path)
+        wait_until_it_waits(process, printed)
+        assert not list(folder.glob("step-*"))
+    process.join(60)
+    assert process.exitcode == 0
+    load_model(tmp_path, "smoke", "public_best")
