@@ -42,8 +42,8 @@ seeds: PRESET = tiny
 seeds: setup ## STEP=02_adamw SEEDS=5 PRESET=tiny STORIES=path: train a step (or all) under several seeds
 	$(BOOK) seeds --preset $(PRESET) --seeds $(or $(SEEDS),5) $(FLAGS)
 
-peer: setup ## STORIES=path [PRESET=full]: train the best public recipe on the same titles
-	$(BOOK) peer --preset $(PRESET) $(FLAGS)
+peer: setup ## STORIES=path [PRESET=full RECIPE=public_best_own]: train the best public recipe on the same titles
+	$(BOOK) peer --preset $(PRESET) $(if $(RECIPE),--recipe $(RECIPE)) $(FLAGS)
 
 ladder search: PRESET = tiny
 ladder: setup ## STORIES=path [SEEDS=3 PRESET=tiny LEVERS="muon mask" LIKE=tiny]: try the changes of step three in turn

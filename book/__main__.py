@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lib.config import PRESETS
 from lib.files import BOOK
-from lib.steps import PUBLIC_BEST, STEPS
+from lib.steps import PUBLIC_BEST, RECIPES, STEPS
 
 from . import repository, site
 from .run import BookError, prepare_cpu, publish, resolve_stories, run
@@ -70,7 +70,7 @@ def _parser():
 
     sub = command("seeds", _seeds, "train steps under several seeds, and say how much they differ")
     trains(sub, "tiny")
-    sub.add_argument("--step", action="append", choices=(*STEPS, PUBLIC_BEST),
+    sub.add_argument("--step", action="append", choices=(*STEPS, *RECIPES),
                      metavar="STEP", dest="steps",
                      help="for example 02_adamw; may be given again (default: all)")  # fmt: skip
     sub.add_argument("--seeds", type=int, default=5, metavar="N",
@@ -79,6 +79,8 @@ def _parser():
 
     sub = command("peer", _peer, "train the best public recipe on the same titles as the steps")
     trains(sub, "full")
+    depth = "at the preset's depth, or at its own (default: %(default)s)"
+    sub.add_argument("--recipe", choices=RECIPES, default=PUBLIC_BEST, help=depth)
     sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
 
     sub = command("ladder", _ladder, "try the changes of step three in turn, each on those kept")
@@ -150,7 +152,8 @@ def _peer(options):
     from studies import seeds
 
     _, titles = resolve_stories(options.preset, options.stories)
-    losses = seeds.train_recipe(options.preset, titles, options.out, options.resume)["losses"]
+    record = seeds.train_recipe(options.preset, titles, options.out, options.resume, options.recipe)
+    losses = record["losses"]
     print(f"{losses['full_coverage']:.4f} nats per character, {losses['test']:.4f} on test titles")
 
 

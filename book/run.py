@@ -26,7 +26,7 @@ from lib.config import load_preset
 from lib.data import Titles, find_stories, load_titles
 from lib.files import BOOK, held, write_json, write_text
 from lib.identity import code_of, digest
-from lib.steps import PUBLIC_BEST
+from lib.steps import RECIPES
 
 from .contents import notebooks, refuse_doubles
 from .finished import Mark, code_cells, digest_of, outputs_of, read_or_none, take_outputs, written
@@ -35,7 +35,7 @@ PACKAGES = ("lib", "studies", "drawing")  # what a notebook may import of the bo
 TABLES = (  # which no notebook writes
     "*.csv",
     *(f"results/*/{name}" for name in ("seeds/*.json", "ladder.json", "search.json", "bench.json")),
-    f"results/*/{PUBLIC_BEST}.json",
+    *(f"results/*/{name}.json" for name in RECIPES),
 )
 PAGES = ("*.md", "myst.yml", "plugins", "theme")  # what a book is beside notebooks and tables
 REPORT = "results/report.json"  # which preset the pages show

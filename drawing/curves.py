@@ -48,21 +48,15 @@ def loss_curves(out, label: str, records: list[dict]) -> Drawing:
     return draw(out, label, data, alt, plot)
 
 
-def loss_by_word(out, label: str, losses: dict, records: list[dict], most: int = 14) -> Drawing:
+def loss_by_word(out, label: str, losses: dict, records: list[dict]) -> Drawing:
     """Draw the mean loss of a word by its place in the title, a line a step.
 
-    `losses` holds, for each record's step, what `lib.predictions.word_losses` gives. The point set
+    `losses` holds, for each record's step, what `lib.details` keeps of its words. The point set
     apart on the right is the end of the title.
     """
-    rows = []
-    for record in records:
-        titles = [t for t in losses[record["step"]] if t is not None]
-        for place in range(most):
-            words = [t[place] for t in titles if place < len(t) - 1]
-            if words:
-                rows.append((record["step"], str(place + 1), np.mean(words), len(words)))
-        rows.append((record["step"], "end", np.mean([t[-1] for t in titles]), len(titles)))
+    rows = [{"step": r["step"], **row} for r in records for row in losses[r["step"]]]
     data = pd.DataFrame(rows, columns=["step", "word", "nats", "titles"])
+    last = data.groupby("step").size().max() + 0.5  # where the end of a title stands, apart
 
     def plot(axes):
         ends = []
@@ -70,9 +64,9 @@ def loss_by_word(out, label: str, losses: dict, records: list[dict], most: int =
             own, lines = color(record["step"]), data[data["step"] == record["step"]]
             nats = lines["nats"].to_numpy()
             axes.plot(np.arange(1, len(nats)), nats[:-1], color=own)
-            axes.plot([most + 1.5], nats[-1:], "o", color=own)
+            axes.plot([last], nats[-1:], "o", color=own)
             ends.append((nats[-2], record["title"], own))
-        axes.set_xticks([1, 5, 10, most + 1.5], ["1", "5", "10", "end"])
+        axes.set_xticks([1, 5, 10, last], ["1", "5", "10", "end"])
         axes.set(xlabel="word of the title", ylabel="mean loss (nats per word)", ylim=(0, None),
                  title=caption(records[-1]))  # fmt: skip
         _label_ends(axes, ends)

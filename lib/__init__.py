@@ -18,6 +18,7 @@ device        CPU or GPU, its precision and memory
 checkpoint    a run that was killed continues
 train         the loop
 predictions   what a model expects and writes
+details       what is drawn of a model, kept beside its record
 record        the run record, and the weights beside it
 compression   what xz and PPMd make of titles
 files         written whole or not at all, read, checked

@@ -5,6 +5,7 @@
 - Losses are told by the word, which is the same for every tokenizer; a token is not.
 """
 
+import statistics
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -87,17 +88,20 @@ def title_losses(model, tokenizer: Tokenizer, titles: list[str]) -> list[list[fl
     return [[next(losses) for _ in range(len(t) + 1)] for t in tokenizer.encode(titles)]
 
 
-def word_losses(model, tokenizer: Tokenizer, titles: list[str]) -> list[list[float] | None]:
+def word_losses(
+    tokenizer: Tokenizer, titles: list[str], by_token: list[list[float]]
+) -> list[list[float] | None]:
     """Return the loss in nats of every word of each title, its `<eos>` last.
 
-    A word is what stands between two spaces, with the space before it; its loss is the sum over
-    its tokens. A title with a token that reaches across a space is left out (None).
+    `by_token` is what `title_losses` gives. A word is what stands between two spaces, with the
+    space before it; its loss is the sum over its tokens. A title with a token that reaches across a
+    space is left out (None).
     """
     ends = [[i for i, c in enumerate(t) if c == " "] + [len(t)] for t in titles]
     prefixes = [t[:end] for t, those in zip(titles, ends, strict=True) for end in those]
     encoded = iter(tokenizer.encode(prefixes))
     result = []
-    for those, losses in zip(ends, title_losses(model, tokenizer, titles), strict=True):
+    for those, losses in zip(ends, by_token, strict=True):
         parts = [next(encoded) for _ in those]
         whole = parts[-1]
         if any(whole[: len(part)] != part for part in parts):
@@ -106,6 +110,20 @@ def word_losses(model, tokenizer: Tokenizer, titles: list[str]) -> list[list[flo
         cuts = [0, *(len(part) for part in parts), len(losses)]
         result.append([sum(losses[a:b]) for a, b in pairwise(cuts)])
     return result
+
+
+def mean_by_place(by_word: list[list[float] | None], most: int = 14) -> list[dict]:
+    """Return the mean loss of a word by its place in the title: `[{word, nats, titles}]`.
+
+    `by_word` is what `word_losses` gives; `word` is "1" to `most`, then "end", the `<eos>`;
+    `titles` is how many have such a word.
+    """
+    kept, rows = [title for title in by_word if title is not None], []
+    for place in range(most):
+        if words := [title[place] for title in kept if place < len(title) - 1]:
+            rows.append((str(place + 1), words))
+    rows.append(("end", [title[-1] for title in kept]))
+    return [{"word": w, "nats": statistics.fmean(n), "titles": len(n)} for w, n in rows if n]
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@
 
 import hashlib
 import io
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import torch
 
 from .config import PRESETS, Config, title_of
 from .data import Titles
+from .details import details, write_details
 from .device import best_device
-from .evaluate import bits_per_byte, characters, size_in_bytes, token_losses, total, unigram_losses
+from .evaluate import bits_per_byte, characters, size_in_bytes, unigram_losses
 from .files import (
     COUNT,
     FLAG,
@@ -101,17 +103,18 @@ SCHEMA = exactly(
 )
 
 
-def make_record(run: Run, step: str, title: str) -> dict:
+def make_record(run: Run, step: str, title: str, kept: dict | None = None) -> dict:
     """Return the record of `run`: its losses on validation and test titles, and predictions.
 
     `step` is the record's place under `results/` ("02_adamw", "ablations/rope"), `title` what
     people read. A step is scored on the test titles; an arm of a comparison is not, so that nothing
-    is chosen by them.
+    is chosen by them. `kept` is what `lib.details` keeps of a step, if it is there already.
     """
     titles, tokenizer, config = run.titles, run.tokenizer, run.config
     last = run.curve[-1]
     chars = characters(titles.val)
     is_step = "/" not in step
+    nats = (kept or details(run))["titles"]["test"] if is_step else []
     lossy = {"val": tokenizer.lossy(titles.val), "test": tokenizer.lossy(titles.test)}
     return {
         "step": step,
@@ -139,7 +142,7 @@ def make_record(run: Run, step: str, title: str) -> dict:
             "coverage": last["coverage"],
             "full_coverage": last["full_coverage"],
             "bits_per_byte": bits_per_byte(last["full_coverage"] * chars, titles.val),
-            "test": loss_on(run.model, tokenizer, titles.test) if is_step and titles.test else None,
+            "test": math.fsum(nats) / characters(titles.test) if nats else None,
             "unigram": unigram_losses(
                 run.train_ids.cpu().numpy(), run.val_ids.cpu().numpy(), tokenizer.vocab_size
             ).sum()
@@ -168,13 +171,6 @@ def count_titles(titles: Titles) -> dict:
     }
 
 
-def loss_on(model: GPT, tokenizer: Tokenizer, titles: list[str]) -> float:
-    """Return the full-coverage loss of `model` on `titles`, in nats per character."""
-    ids = torch.from_numpy(tokenizer.stream(titles)).to(next(model.parameters()).device)
-    losses = token_losses(model, ids, model.block_size)
-    return total(losses) / characters(titles)
-
-
 def _why(tokenizer, lossy):
     reasons = Counter(tokenizer.why_lossy(title) for title in lossy)
     return "; ".join(f"{count} {reason}" for reason, count in reasons.items()) or None
@@ -192,10 +188,11 @@ def check_record(record: dict, name: str) -> dict:
 
 
 def save(run: Run, out: str | Path, step: str, title: str | None = None) -> dict:
-    """Write the weights of `run`, then its record, to `out/results/<preset>/`; return the record.
+    """Write the weights of `run`, what is kept beside its record, and the record; return that.
 
-    `step` is the record's name, `title` what people read (default: as `lib.steps` has it). Each is
-    written whole or not at all, and the record holds the digest of the weights.
+    All is under `out/results/<preset>/`. `step` is the record's name, `title` what people read
+    (default: as `lib.steps` has it). Each file is written whole or not at all, and the record holds
+    the digest of the weights.
     """
     weights = io.BytesIO()
     state = {
@@ -204,11 +201,13 @@ def save(run: Run, out: str | Path, step: str, title: str | None = None) -> dict
     }
     torch.save(state, weights)
     content = weights.getvalue()
-    record = make_record(run, step, title or title_of(step))
+    kept = details(run) if "/" not in step else {}
+    record = make_record(run, step, title or title_of(step), kept)
     record["weights"] = hashlib.sha256(content).hexdigest()
     preset = run.config.preset
     check_record(record, f"results/{preset}/{step}.json")
     write_bytes(results(out, preset, step, ".pt"), content)
+    write_details(out, preset, step, kept)
     write_json(results(out, preset, step), record)
     return record
 

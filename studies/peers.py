@@ -23,6 +23,20 @@ def read_peers(path: Path = BOOK / "peers.csv") -> dict[str, dict]:
         return {row["key"]: _parse(row) for row in csv.DictReader(file)}
 
 
+def coverage_of(tokens, block: int, batch: int):
+    """Return the share of `tokens`, a number or an array, that `evaluate()` scores.
+
+    It scores those of whole spans of block × batch tokens, with one more between two of them.
+    """
+    span = block * batch
+    return tokens // (span + 1) * span / tokens
+
+
+def explains(tokens, peer: dict):
+    """Return whether `tokens` validation tokens give the coverage told of `peer`, as it is told."""
+    return abs(coverage_of(tokens, peer["block"], peer["batch"]) - peer["coverage"]) <= 0.0005
+
+
 def _parse(row):
     key = row["key"]
     if None in row or None in row.values():

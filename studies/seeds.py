@@ -109,20 +109,26 @@ def run_seeds(
     return runs
 
 
-def train_recipe(preset: str, titles: Titles, out: str | Path, resume: str = "same") -> dict:
-    """Train the best public recipe once, at the steps' own seed, and return its record.
+def train_recipe(
+    preset: str,
+    titles: Titles,
+    out: str | Path,
+    resume: str = "same",
+    recipe: str = PUBLIC_BEST,
+) -> dict:
+    """Train a public recipe once, at the steps' own seed, and return its record.
 
-    Writes `out/results/<preset>/public_best.json`, the weights beside it. As a published step's,
+    Writes `out/results/<preset>/<recipe>.json`, the weights beside it. As a published step's,
     its losses are on the validation titles and, once, on the test titles. A run that was stopped
-    continues from its checkpoint under `out/_build/recipe-<preset>/`.
+    continues from its checkpoint under `out/_build/<recipe>-<preset>/`.
 
     Raises ValueError for a preset that is not there, and for the checkpoint of another run, unless
     `resume` is "accept".
     """
-    folder = Path(out) / "_build" / f"recipe-{preset}"
-    run = train(load_step(PUBLIC_BEST, preset), titles, folder=folder, resume=resume)
+    folder = Path(out) / "_build" / f"{recipe}-{preset}"
+    run = train(load_step(recipe, preset), titles, folder=folder, resume=resume)
     with held(folder):  # a record and its weights are of one process
-        return save(run, out, PUBLIC_BEST)
+        return save(run, out, recipe)
 
 
 def summary(step: str, title: str, runs: list[dict]) -> dict:

@@ -458,9 +458,7 @@ def test_a_figure_that_is_no_longer_drawn_goes(steps):
 def test_a_notebook_that_writes_what_another_left_is_refused_by_its_name(steps):
     edit(steps.root / "notebooks" / "02_second.ipynb", "figures", "results")
     edit(steps.root / "notebooks" / "02_second.ipynb", "second.svg", "smoke/01_first.json")
-    with pytest.raises(
-        book.BookError, match=r"02_second wrote results/smoke/01_first\.json"
-    ):
+    with pytest.raises(book.BookError, match=r"02_second wrote results/smoke/01_first\.json"):
         steps()
     assert not (steps.out / ".finished" / "01_first.json").exists()  # what it left is lost
 

@@ -76,13 +76,13 @@ def test_one_curve_alone_has_the_challenges_loss_dotted_beside_it(tmp_path, draw
     assert texts(drawn[0])["as the challenge\nprints it 1.000"] == (pytest.approx(1.0), GREY)
 
 
-def test_a_loss_by_word_is_the_mean_over_the_titles_that_have_the_word(tmp_path, drawn):
-    """Titles of two, three and one words: their last loss is that of `<eos>`, which is no word."""
-    losses = {
-        "01_baseline": [[8.0, 5.0, 1.0], [6.0, 3.0, 7.0, 4.0], None, [1.0, 2.5]],
-        "02_adamw": [[4.0, 2.0, 0.5], [3.0, 1.0, 2.0, 0.5], [2.0, 0.5], [3.0, 0.5]],
-    }
-    curves.loss_by_word(tmp_path, "words", losses, [ONE, TWO], most=4)
+def test_a_loss_by_word_is_drawn_by_its_place_and_the_end_apart(tmp_path, drawn):
+    def rows(*nats):
+        words = [*map(str, range(1, len(nats))), "end"]
+        return [{"word": w, "nats": n, "titles": 3} for w, n in zip(words, nats, strict=True)]
+
+    losses = {"01_baseline": rows(5.0, 4.0, 7.0, 2.5), "02_adamw": rows(3.0, 1.5, 2.0, 0.5)}
+    curves.loss_by_word(tmp_path, "words", losses, [ONE, TWO])
     (axes,) = drawn
     words = [line for line in axes.lines if line.get_marker() == "None"]
     ends = [line for line in axes.lines if line.get_marker() == "o"]
@@ -92,14 +92,15 @@ def test_a_loss_by_word_is_the_mean_over_the_titles_that_have_the_word(tmp_path,
         two: [[1, 3.0], [2, 1.5], [3, 2.0]],
     }
     assert {line.get_color(): line.get_xydata().tolist() for line in ends} == {
-        one: [[5.5, 2.5]],
-        two: [[5.5, 0.5]],
+        one: [[4.5, 2.5]],
+        two: [[4.5, 0.5]],
     }
+    assert axes.get_xticklabels()[-1].get_text() == "end"
     assert texts(axes)["One"] == (pytest.approx(7.0), one)
     assert (tmp_path / "figures" / "words.csv").read_text().splitlines()[1:5] == [
         "01_baseline,1,5.0,3",
-        "01_baseline,2,4.0,2",
-        "01_baseline,3,7.0,1",
+        "01_baseline,2,4.0,3",
+        "01_baseline,3,7.0,3",
         "01_baseline,end,2.5,3",
     ]
 

@@ -317,7 +317,7 @@ def test_words_add_up_to_titles_and_titles_to_the_loss(smoke_book):
     for step in ("01_baseline", "03_rope_vocab"):
         model, tokenizer = load_model(out, "smoke", step)
         by_title = title_losses(model, tokenizer, titles)
-        by_word = word_losses(model, tokenizer, titles)
+        by_word = word_losses(tokenizer, titles, by_title)
         assert sum(map(sum, by_title)) / sum(len(t) + 5 for t in titles) == pytest.approx(
             read_record(out, "smoke", step)["losses"]["full_coverage"], abs=1e-5
         )

@@ -1,6 +1,5 @@
 """What is measured about measuring: recomputed plainly, on the book of the smoke preset."""
 
-import ast
 import json
 import lzma
 import math
@@ -21,6 +20,7 @@ from lib.data import load_titles
 from lib.evaluate import size_in_bytes
 from lib.record import load_model, read_record, read_steps
 from lib.tokenizer import train_tokenizer
+from studies.peers import coverage_of
 
 from .. import reference
 from ..conftest import ROOT
@@ -168,10 +168,6 @@ def test_titles_in_both_parts_are_counted_and_left_out(smoke_book, titles, measu
 
 def test_coverages_of_public_results_follow_from_their_spans(measured):
     """Each count that is said to explain them is walked in spans, as `evaluate()` walks it."""
-    tree = ast.parse(cell("measuring", "coverage_check"))
-    names = {}
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
-    exec(compile(ast.Module(functions, []), "coverage_check", "exec"), names)
 
     def walked(tokens, block, batch):
         size = block * batch
@@ -180,7 +176,7 @@ def test_coverages_of_public_results_follow_from_their_spans(measured):
     for tokens in (8193, 8192, 16_386, 16_385, 122_470):
         for batch in (16, 64):
             expected = walked(tokens, 128, batch)
-            assert names["coverage_of"](tokens, 128, batch) == pytest.approx(expected)
+            assert coverage_of(tokens, 128, batch) == pytest.approx(expected)
     peers = pd.read_csv(ROOT / "peers.csv").set_index("key")
     groups = {"16k": ["baseline", "wide", "batch_256"], "32k": ["step_two", "block_256"]}
     for size, keys in groups.items():

@@ -125,7 +125,7 @@ def test_its_record_is_that_of_a_run_scored_on_the_test_titles(tmp_path, small, 
 def test_a_run_of_other_code_is_refused_by_name_and_accepted_by_word(tmp_path, small, monkeypatch):
     record = seeds.train_recipe("smoke", TITLES, tmp_path)
     other_code(monkeypatch)
-    with pytest.raises(ValueError, match=r"recipe-smoke is of another run: its code\.model is"):
+    with pytest.raises(ValueError, match=r"best-smoke is of another run: its code\.model is"):
         seeds.train_recipe("smoke", TITLES, tmp_path)
     assert read_record(tmp_path, "smoke", "public_best") == record
     taken = seeds.train_recipe("smoke", TITLES, tmp_path, resume="accept")
@@ -140,7 +140,7 @@ def _recipe(out):
 
 
 def test_a_second_process_waits_and_the_weights_stay_the_records(tmp_path):
-    printed, folder = tmp_path / "printed.txt", tmp_path / "_build" / "recipe-smoke"
+    printed, folder = tmp_path / "printed.txt", tmp_path / "_build" / "public_best-smoke"
     with held(folder):
         process = start(printed, _recipe, tmp_path)
         wait_until_it_waits(process, printed)
