@@ -82,6 +82,19 @@ def window(tokenizer, ids, width: int = 58) -> str:
     return "\n".join(rows).rstrip()
 
 
+def conditions(preset: str, stories: dict, titles: dict) -> str:
+    """Return what a notebook's outputs came from, whatever its parameters say now.
+
+    `stories` and `titles` are as a record has them: source, digest and rows; how many of each.
+    """
+    digest = (stories.get("sha256") or stories.get("revision"))[:8]
+    counts = ", ".join(f"{titles[part]:,} {part}" for part in ("train", "val", "test"))
+    return (
+        f"These outputs: preset {preset}, {stories['source']} stories {digest} "
+        f"({stories['rows']:,} rows)\nTitles: {counts}"
+    )
+
+
 def plain(value) -> str:
     """Return a value as a table shows it: a dash for none, four digits of a loss."""
     if value is None:

@@ -81,3 +81,14 @@ def test_a_value_is_written_as_people_write_it(value, written):
 
 def test_spaces_and_control_characters_can_be_seen():
     assert text.shown(" a\t\n") == "␣a\\x09\\x0a"
+
+
+def test_conditions_say_what_outputs_came_from():
+    stories = {"source": "file", "sha256": "ab5714471234", "rows": 110_000, "dropped": 3}
+    titles = {"train": 18_000, "val": 2_000, "test": 10_000, "val_chars": 1, "val_bytes": 1}
+    assert text.conditions("small", stories, titles) == (
+        "These outputs: preset small, file stories ab571447 (110,000 rows)\n"
+        "Titles: 18,000 train, 2,000 val, 10,000 test"
+    )
+    hub = {"source": "hub", "revision": "9e21b0f3c36b", "rows": 4, "dropped": 0}
+    assert "hub stories 9e21b0f3 (4 rows)" in text.conditions("full", hub, titles)
