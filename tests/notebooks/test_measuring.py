@@ -112,7 +112,7 @@ def test_lower_casing_is_told_marked_and_not_among_the_steps(smoke_book, titles)
 
 def test_the_lower_casing_tokenizer_reads_any_case_alike(titles):
     names = {}
-    exec(cell("measuring", "lowercasing"), names)
+    exec(cell("measuring_notebook", "lowercasing"), names)
     config = load_step("02_adamw", "smoke")
     plain = train_tokenizer(config, titles)
     tokenizer = names["Lowercasing"](plain.kind, plain.state)
@@ -167,7 +167,7 @@ def test_titles_in_both_parts_are_counted_and_left_out(smoke_book, titles, measu
 
 def test_coverages_of_public_results_follow_from_their_spans(measured):
     """Each count that is said to explain them is walked in spans, as `evaluate()` walks it."""
-    tree = ast.parse(cell("measuring", "coverage_check"))
+    tree = ast.parse(cell("measuring_notebook", "coverage_check"))
     names = {}
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     exec(compile(ast.Module(functions, []), "coverage_check", "exec"), names)
