@@ -52,7 +52,7 @@ function build(tag, { style: source, title, href, colspan, rowspan }, children) 
     case 'td': {
       const spans = { colspan: Number(colspan) || undefined, rowspan: Number(rowspan) || undefined };
       const header = tag === 'th' || undefined;
-      return [{ type: 'tableCell', header, align: style.textAlign, ...spans, children }];
+      return [{ type: 'tableCell', header, ...spans, children }]; // aligned by what it holds
     }
     case 'caption':
       return [{ type: 'div', class: 'note', children: [{ type: 'paragraph', children }] }];

@@ -3,7 +3,7 @@
 // - An SVG becomes an image in a file of its own; its alt text is the output's text form.
 // - HTML becomes MyST's own nodes: tables, lists, spans with their styles.
 // - Of any other output one form is kept, an image before text.
-// - In every table, a column of numbers is set to the right.
+// - In every table, a column of numbers is set to the right, any other one to the left.
 // - A figure's Source leads to the cell, and a cell's numbers can be downloaded below it.
 
 import fs from 'node:fs';
