@@ -80,7 +80,7 @@ def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> 
         advice = "\n(the plain theme needs no download: THEME=plain)" if theme == "book" else ""
         said = "\n".join(f"  {line}" for line in problems) or run.stdout
         raise SiteError(f"MyST could not build the site:\n{said}{advice}")
-    problems += check_content(root) + check_html(root, base)
+    problems += check_content(root) or check_html(root, base)
     if problems:
         raise SiteError("the book is broken:\n" + "\n".join(f"  {line}" for line in problems))
     if env["SITE_URL"]:
