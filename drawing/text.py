@@ -30,7 +30,8 @@ class Html:
 def coloured_titles(out, label: str, rows: list[dict], most: float = 12.0) -> Html:
     """Show titles token by token, coloured by loss, steps one under another.
 
-    `rows` are `{title, step, tokens, losses}`, losses in nats; `most` is the loss of the strongest colour.
+    `rows` are `{title, step, tokens, losses}`, losses in nats; `most` is the loss of the
+    strongest colour.
     """
     parts = []
     for i, row in enumerate(rows):
