@@ -148,3 +148,22 @@ def test_nothing_is_wider_than_a_phone(visit, paths, script):
     for path in paths:
         page.goto(root + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+
+
+def test_what_is_cited_is_listed_with_its_address(visit):
+    page = visit("/rope-vocab/", java_script_enabled=False)
+    text = page.locator("body").inner_text()
+    assert re.search(r"RoPE\s+\(?Su\s+et\s+al\.,\s+2021", text)  # some draw ( by a style
+    for title in ("RoFormer", "SentencePiece", "Root Mean Square"):
+        assert title in text
+    assert page.locator("a[href='https://arxiv.org/abs/2104.09864']").count() >= 1
+
+
+def test_a_page_says_to_others_what_it_is(visit):
+    page = visit("/adamw/")
+    for name in ("og:title", "og:description"):
+        said = page.locator(f"meta[property='{name}']").get_attribute("content")
+        assert len(said) > 10
+    assert page.locator("link[rel=icon]").get_attribute("href")
+    home = page.get_by_role("link", name="Seven Epochs", exact=True)
+    assert home.first.is_visible()

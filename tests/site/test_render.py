@@ -50,6 +50,17 @@ def test_a_reference_to_nothing_is_marked_and_warned_of(capsys):
     assert "gone" in capsys.readouterr().err
 
 
+def test_citations_stand_in_parentheses_and_tell_what_they_cite():
+    references = {"cite": {"data": {"a1": {"html": "A. <i>Title &amp; more</i>"}}}}
+    cites = [{"type": "cite", "label": label, "children": [text(label)]} for label in ("a1", "b2")]
+    group = {"type": "citeGroup", "kind": "parenthetical", "children": cites}
+    first = '<a href="#cite-a1" title="A. Title &amp; more">a1</a>'
+    second = '<a href="#cite-b2" title="">b2</a>'
+    assert Renderer(references=references).render(group) == f"({first}; {second})"
+    narrative = {**group, "kind": "narrative", "children": cites[:1]}
+    assert Renderer(references=references).render(narrative) == first
+
+
 def test_text_is_escaped_everywhere():
     bad = '<script>"&'
     nodes = [
