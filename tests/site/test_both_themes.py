@@ -59,6 +59,7 @@ def visit(chromium, site):
     def start(path="/", **options):
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
         contexts.append(context)
+        context.set_default_timeout(5000)
         context.route(re.compile(rf"^(?!{re.escape(address)}|data:)"), lambda route: route.abort())
         page = context.new_page()
         page.goto(address + path)
