@@ -4,6 +4,7 @@ contents      the table of contents: which pages and notebooks there are
 repository    where the book lies on GitHub: owner, name, branch
 finished      what was executed before, and what it left
 run           the notebooks executed, in a folder of their own or in place
+checks        what is broken in a site that was built
 site          the pages rendered by MyST, checked, previewed
 
 The command line is `python -m book --help`.

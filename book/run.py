@@ -37,7 +37,7 @@ TABLES = (  # which no notebook writes
     *(f"results/*/{name}" for name in ("seeds/*.json", "ladder.json", "search.json", "bench.json")),
     *(f"results/*/{name}.json" for name in RECIPES),
 )
-PAGES = ("*.md", "myst.yml", "plugins", "theme")  # what a book is beside notebooks and tables
+PAGES = ("*.md", "*.bib", "myst.yml", "plugins", "theme")  # a book beside notebooks, tables
 REPORT = "results/report.json"  # which preset the pages show
 # What the environment gets where there is no GPU.
 # - glibc and PyTorch give the memory of each large tensor back and fetch it again, page by page, at

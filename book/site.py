@@ -7,7 +7,6 @@
 
 import functools
 import http.server
-import itertools
 import json
 import os
 import re
@@ -18,10 +17,10 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
+from xml.sax.saxutils import escape
 
-import yaml
-
-from .contents import pages
+from .checks import check_content, check_html
 from .repository import branch, elsewhere, github
 
 NODE_MAJOR = 20
@@ -37,8 +36,9 @@ class SiteError(RuntimeError):
 def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> Path:
     """Render the MyST project in `root` and check what was built.
 
-    `theme` is "book" (official), "plain" (the one in theme/) or "auto"; `base_url` is the path
-    that the site will be served from, such as /seven-epochs (default: the variable BASE_URL).
+    `theme` is "book" (official), "plain" (the one in theme/) or "auto"; `base_url` is where the
+    site will be served from (default: the variable BASE_URL), a path such as /seven-epochs or the
+    full address, which then stands in the sitemap and on the pages' social cards.
     Returns the folder of the finished site, `root/_build/html`.
     Raises SiteError where Node is missing, MyST fails or the book is broken, ValueError where
     `myst.yml` names no repository.
@@ -59,8 +59,9 @@ def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> 
     env = os.environ | {"NO_COLOR": "1"}
     # The plain theme is started as `python`, and must find the Python that has its packages.
     env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
-    if base_url is not None:
-        env["BASE_URL"] = base_url.rstrip("/")
+    address = (base_url if base_url is not None else env.get("BASE_URL", "")).rstrip("/")
+    base = urlsplit(address).path  # all that MyST takes
+    env["BASE_URL"], env["SITE_URL"] = base, address if base != address else ""
     # The plugins ask no git: what they link to is what is known here.
     env |= {"BOOK_GITHUB": slug or "", "BOOK_BRANCH": branch(root)}
     run = subprocess.run(
@@ -79,9 +80,11 @@ def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> 
         advice = "\n(the plain theme needs no download: THEME=plain)" if theme == "book" else ""
         said = "\n".join(f"  {line}" for line in problems) or run.stdout
         raise SiteError(f"MyST could not build the site:\n{said}{advice}")
-    problems += check_site(root)
+    problems += check_content(root) or check_html(root, base)
     if problems:
         raise SiteError("the book is broken:\n" + "\n".join(f"  {line}" for line in problems))
+    if env["SITE_URL"]:
+        _write_sitemap(html, address)
     once = "Set it once: make github SLUG=owner/name, then commit and push"
     if slug is None:
         print(f"no Open in Colab links: this book does not know its repository. {once}")
@@ -153,10 +156,25 @@ def _plain_config(root: Path) -> Path:
     text, found = re.subn(r"(?m)^  template:.*$", "  template: ./theme", text)
     if found != 1:
         raise SiteError("myst.yml has no line `  template: book-theme` under site")
+    text = re.sub(r"(?m)^    (favicon|style): ", r"    \1: ../", text)  # these, to its own folder
     path = root / "_build" / "plain.yml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def _write_sitemap(html: Path, address: str) -> None:
+    """List the pages by their full addresses, which a theme that answers MyST does not know."""
+    folders = sorted(page.parent.relative_to(html).as_posix() for page in html.rglob("index.html"))
+    places = [f"{address}/" if at == "." else f"{address}/{at}/" for at in folders]
+    urls = "".join(f"<url><loc>{escape(place)}</loc></url>\n" for place in places)
+    (html / "sitemap.xml").write_text(
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{urls}</urlset>\n',
+        encoding="utf-8",
+    )
+    robots = f"User-agent: *\nAllow: /\nSitemap: {address}/sitemap.xml\n"
+    (html / "robots.txt").write_text(robots, encoding="utf-8")
 
 
 def _complaints(log: str) -> Iterator[str]:
@@ -164,110 +182,6 @@ def _complaints(log: str) -> Iterator[str]:
     for line in log.splitlines():
         if match := re.match(r"⛔️? +(\S.*)|⚠️? +(\S+\.(?:md|ipynb)\b.*)", line):
             yield match[1] or match[2]
-
-
-def check_site(root: Path) -> list[str]:
-    """What is broken in the site that MyST built in `root`, one line each: page, name, what."""
-    root = Path(root)
-    problems = []
-    for path in sorted((root / "_build" / "site" / "content").rglob("*.json")):
-        page = json.loads(path.read_text(encoding="utf-8"))
-        where = page["location"].lstrip("/")
-        problems += [where + problem for problem in _broken(page["mdast"], cell="", line="")]
-    config = yaml.safe_load((root / "myst.yml").read_text(encoding="utf-8"))
-    known = {*pages(root), *config["project"].get("exclude", [])}
-    for path in sorted([*root.glob("*.md"), *root.glob("notebooks/*.ipynb")]):
-        page = path.relative_to(root).as_posix()
-        if page not in known:
-            problems.append(f"{page}: is in no table of contents; list it in myst.yml")
-    return problems
-
-
-def _broken(node: dict, cell: str, line: str) -> Iterator[str]:
-    """What is broken in a node and below it: `:line` (or the cell), the name, what is wrong."""
-    kind, children = node["type"], node.get("children", [])
-    if kind == "block":
-        cell, line = node.get("label") or _captioned(node), ""
-    elif at := _line(node):
-        line = f":{at}"
-    where = f" cell {cell}" if cell else line
-    if kind == "crossReference" and not node.get("resolved"):
-        yield f"{where}: the reference to {node.get('label')} resolves to nothing"
-    elif kind == "link" and not re.match(r"[a-z][a-z0-9+.-]*:|/", node["url"]):
-        yield f"{where}: the reference to {node['url'].lstrip('#')} resolves to nothing"
-    elif kind in ("container", "embed") and not any(map(_has_content, children)):
-        source = node.get("source", {}).get("label")
-        yield f"{where}: {node.get('kind', 'embed')} {node.get('label', source)} shows nothing" + (
-            f"; is there a cell labelled {source}, and has it run?" if source else ""
-        )
-    elif kind == "image" and not _alt(node):
-        yield f"{where}: the image {node.get('urlSource') or node['url']} has no alt text"
-    elif kind == "container" and _embeds(node) and _images(node) and not node.get("alt"):
-        yield f"{where}: figure {node.get('label', 'without a label')} has no alt text (:alt:)"
-    elif kind == "output" and cell and _images(node):
-        text = node["jupyter_data"]["data"].get("text/plain", {}).get("content", "")
-        if not text.strip() or text.startswith("<"):
-            yield f"{where}: its image has no text/plain that says what it shows (its alt text)"
-    elif kind in ("mystRole", "mystDirective") and not children:
-        yield f"{where}: the {kind[4:].lower()} {node.get('name')} was not rendered"
-    for child, following in itertools.zip_longest(children, children[1:], fillvalue={}):
-        if raw := _raw_role(child, following):
-            yield f"{where}: {raw} stands there as text: a role that was not understood"
-        yield from _broken(child, cell, line)
-
-
-def _captioned(block: dict) -> str:
-    """The label of a cell with `#| caption:`, which MyST makes a figure in the cell's block."""
-    figures = (c for c in block.get("children", []) if c["type"] == "container")
-    name = block.get("html_id")
-    return next((f.get("label", name) for f in figures if name and f.get("html_id") == name), "")
-
-
-def _embeds(figure: dict) -> bool:
-    """Whether a figure shows what a cell put out elsewhere."""
-    return "source" in figure or any(map(_embeds, figure.get("children", [])))
-
-
-def _raw_role(node: dict, following: dict) -> str | None:
-    """The {name} of a role that MyST took for text, in `node` or across it and the next one."""
-    text, pair = node.get("value", ""), (node["type"], following.get("type"))
-    raw = None
-    if pair == ("text", "inlineCode"):  # {name} `body`, with a space
-        raw = re.search(r"\{[a-z:_-]+\}\s*$", text)
-    elif pair == ("inlineCode", "text") and following["value"][0].isalnum():  # `{name}`body``
-        raw = re.fullmatch(r"\{[a-z:_-]+\}", text)
-    if node["type"] == "text":  # {name}`body, without an end
-        raw = raw or re.search(r"\{[a-z:_-]+\}`", text)
-    return raw and raw[0].strip()
-
-
-def _line(node: dict) -> int | None:
-    """The line of a node, or of the first node in it that has one."""
-    if at := node.get("position"):
-        return at["start"]["line"]
-    return next(filter(None, map(_line, node.get("children", []))), None)
-
-
-def _alt(image: dict) -> str | None:
-    generated = image.get("data", {}).get("altTextIsAutoGenerated")
-    return None if generated else image.get("alt")
-
-
-def _has_content(node: dict) -> bool:
-    """Whether a child of a container is something to see: not its caption, legend or a husk."""
-    if node["type"] in ("caption", "legend", "_lift", "embed"):
-        return False
-    if node["type"] == "outputs":
-        return any(child.get("jupyter_data") for child in node.get("children", []))
-    return True
-
-
-def _images(node: dict) -> bool:
-    """Whether a node shows an image that a notebook's cell put out."""
-    data = node.get("jupyter_data", {}).get("data", {})
-    return any(mime.startswith("image/") for mime in data) or any(
-        map(_images, node.get("children", []))
-    )
 
 
 def serve_site(root: Path, port: int = 8000, theme: str = "auto") -> None:

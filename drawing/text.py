@@ -10,7 +10,7 @@ import pandas as pd
 
 from .style import write_csv
 
-DARKEST = 0.6  # opacity of the worst token's shade: text on it is legible on a dark page as well
+STRONGEST = 0.6  # opacity of the worst token's shade: text on it is legible on a dark page as well
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,10 @@ class Html:
 
 
 def coloured_titles(out, label: str, rows: list[dict], most: float = 12.0) -> Html:
-    """Show titles token by token, the darker the higher a token's loss, steps one under another.
+    """Show titles token by token, coloured by loss, steps one under another.
 
-    `rows` are `{title, step, tokens, losses}`, losses in nats; `most` is the loss of the darkest.
+    `rows` are `{title, step, tokens, losses}`, losses in nats; `most` is the loss of the
+    strongest colour.
     """
     parts = []
     for i, row in enumerate(rows):
@@ -38,7 +39,7 @@ def coloured_titles(out, label: str, rows: list[dict], most: float = 12.0) -> Ht
             parts.append(f"<p><strong>{escape(row['title'])}</strong></p>")
         spans = "".join(
             f'<span title="{loss:.2f} nats" style="background: rgba(213, 101, 27, '
-            f'{min(loss / most, 1) * DARKEST:.2f}); padding: 0.15em 0; border-radius: 3px">'
+            f'{min(loss / most, 1) * STRONGEST:.2f}); padding: 0.15em 0; border-radius: 3px">'
             f"{escape(token)}</span>"
             for token, loss in zip(row["tokens"], row["losses"], strict=True)
         )

@@ -54,7 +54,7 @@ const openings = {
 };
 
 // MyST drops a figure's :alt: when it replaces the figure's content by a notebook's outputs. It is
-// kept on the container, then handed to the outputs as their text form, which themes show as alt.
+// kept on the container, then handed to the images that the figure shows.
 const keepAlt = {
   name: 'keep-alt',
   doc: 'Remembers the alt text that the author of a figure wrote.',
@@ -69,11 +69,14 @@ const keepAlt = {
 
 const giveAlt = {
   name: 'give-alt',
-  doc: "Gives a figure's alt text to the notebook outputs that it shows.",
+  doc: "Gives a figure's alt text to the images of a notebook that it shows.",
   stage: 'project',
   plugin: (_, utils) => (tree) => {
     for (const container of utils.selectAll('container[kind=figure]', tree)) {
       if (!container.alt) continue;
+      for (const image of utils.selectAll('image', container)) {
+        if (image.data?.type === 'output') image.alt = container.alt;
+      }
       for (const output of utils.selectAll('output', container)) {
         const data = output.jupyter_data?.data;
         const isImage = data && Object.keys(data).some((type) => type.startsWith('image/'));

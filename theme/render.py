@@ -9,7 +9,6 @@ import sys
 import unicodedata
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
 from xml.etree import ElementTree
 
 from jinja2 import Environment, FileSystemLoader
@@ -23,16 +22,20 @@ HERE = Path(__file__).parent
 TEMPLATES = Environment(
     loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
 )
-IMAGES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp")
-TEXTS = ("text/html", "text/markdown", "text/latex", "application/json", "text/plain")
-FRAME = re.compile(r'<style scoped>.*?</style>|(?<=<table) border="1"', re.S)  # pandas's own style
-NUMBER = re.compile(r"[-+−–~≈±×%.,()\d\s]*(e[-−]?\d+)?(\s[A-Za-zµ]{1,3})?")  # 1.25 ± 0.01, 2 min
+IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+TEXTS = ("text/markdown", "text/latex", "application/json", "text/plain")
 
 
 def html_id(label):
     """The id that MyST gives to the target of `label`."""
     name = re.sub(r"[^a-z0-9-]", "-", re.sub(r"['‘’\"“”]", "", label.strip().lower()))
     return re.sub(r"-+", "-", re.sub(r"^([0-9-])", r"id-\1", name)).strip("-")
+
+
+def css(style):
+    """A node's `style` as CSS: `{"fontSize": "1em"}` is `font-size: 1em`."""
+    kebab = {name: re.sub("([A-Z])", r"-\1", name).lower() for name in style or {}}
+    return "; ".join(f"{kebab[name]}: {value}" for name, value in (style or {}).items())
 
 
 def words(node):
@@ -107,7 +110,7 @@ class Renderer:
         self.base, self.fetch, self.top, self.alt = base, fetch, 1 if titled else 2, ""
         self.references = ((references or {}).get("cite") or {}).get("data") or {}
         names = {"page": self, "inner": self.inner, "url": self.url, "file": self.file}
-        names |= {"ansi": ansi, "words": words, "html_id": html_id, "mathml": mathml}
+        names |= {"ansi": ansi, "css": css, "words": words, "html_id": html_id, "mathml": mathml}
         self.macros = vars(TEMPLATES.get_template("nodes.html").make_module(names))
 
     def render(self, node):
@@ -158,13 +161,9 @@ class Renderer:
         return Markup(marked.rstrip("\n")).split("\n")
 
     def rows(self, node):
-        """A table's head and body; a column of numbers is set to the right."""
+        """A table's head and body."""
         rows = [row for row in node.get("children", []) if row["type"] == "tableRow"]
         body = [row for row in rows if not all(cell.get("header") for cell in row["children"])]
-        for i, column in enumerate(zip(*(row["children"] for row in body), strict=False)):
-            if all(NUMBER.fullmatch(words(cell).strip()) for cell in column):
-                for row in rows:
-                    row["children"][i].setdefault("align", "right")
         return [row for row in rows if row not in body], body
 
     def figure(self, node):
@@ -185,7 +184,7 @@ class Renderer:
     def richest(self, forms):
         """An output in the richest form that a page can show: `(kind, an image's address or text)`.
 
-        An SVG stays an image, its ids and styles its own.
+        SVG and HTML are not among them: `plugins/outputs.mjs` made nodes of those.
         """
         kind = next((kind for kind in IMAGES + TEXTS if kind in forms), None)
         if forms and not kind:
@@ -194,10 +193,6 @@ class Renderer:
         if kind in IMAGES and item.get("path"):
             return "image", self.file(item["path"])
         content = self.load(item)
-        if kind == "image/svg+xml":
-            return "image", "data:image/svg+xml," + quote(content, safe=" :/=;,()!*$@?+'")
         if kind in IMAGES:
             return "image", f"data:{kind};base64,{''.join(content.split())}"
-        if kind == "text/html":
-            return "html", FRAME.sub("", content)
         return kind and "text", ansi(content)

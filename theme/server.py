@@ -1,6 +1,7 @@
 """The plain theme's server: MyST starts it, and it answers with finished pages.
 
-`HOST`, `PORT`, `BASE_URL` and `CONTENT_CDN_PORT`, the content server that it reads, come from MyST.
+`HOST`, `PORT`, `BASE_URL` and `CONTENT_CDN_PORT`, the content server that it reads, come from MyST;
+`SITE_URL` comes from `book/site.py`.
 `myst build --html` fetches each page once and writes what it gets.
 """
 
@@ -20,6 +21,7 @@ from render import HERE, TEMPLATES, Renderer
 
 CONTENT = f"http://localhost:{os.environ.get('CONTENT_CDN_PORT', '3100')}"
 BASE = os.environ.get("BASE_URL", "").rstrip("/")
+SITE = os.environ.get("SITE_URL", "").rstrip("/")  # the full address, where it is known
 OPENER = build_opener(ProxyHandler({}))  # the content server is on this machine: no proxy
 
 
@@ -52,7 +54,7 @@ def page(path):
     titled = bool(content["frontmatter"].get("content_includes_title"))
     renderer = Renderer(BASE, fetch, content.get("references"), titled)
     return TEMPLATES.get_template("page.html").render(
-        site=site, toc=toc, read=read, at=at, content=content, page=renderer
+        site=site, toc=toc, read=read, at=at, content=content, page=renderer, address=SITE
     )
 
 

@@ -35,8 +35,9 @@ def lib(*arguments, **environment):
 
 def test_a_run_says_a_line_for_each_notebook_in_order(smoke_book):
     _, printed = smoke_book
-    lines = [line.split() for line in printed.strip().splitlines()]
+    *lines, last = [line.split() for line in printed.strip().splitlines()]
     assert [line[0] for line in lines] == contents.notebooks()
+    assert last[-1].endswith("/book")  # and then how to see it
     assert all(float(line[1]) > 0 and line[2] == "s" for line in lines)
 
 

@@ -201,6 +201,7 @@ def test_a_remote_that_is_not_on_github_is_no_error(clone, remote, capfd, monkey
     [
         ("![A picture](missing.png)", 'Cannot find image "missing.png"'),
         ("{no-such-role}`x`", "unknown role: no-such-role"),
+        ("As is known [@nobody2020].", 'Could not link citation with label "nobody2020"'),
         (":::{no-such-directive}\n:::", "unknown directive: no-such-directive"),
     ],
 )
@@ -267,6 +268,23 @@ def test_workflows_have_least_permissions_and_pinned_actions(path):
         deploys = any("deploy-pages" in step.get("uses", "") for step in job["steps"])
         assert granted == ({"pages", "id-token"} if deploys else set())
         for step in job["steps"]:
-            assert re.fullmatch(
-                r"actions/[\w-]+@(v\d+|[0-9a-f]{40})", step.get("uses", "actions/x@v1")
-            )
+            pinned = r"actions/[\w-]+@v\d+|[\w-]+/[\w-]+@[0-9a-f]{40}"  # others by their commit
+            assert re.fullmatch(pinned, step.get("uses", "actions/x@v1"))
+
+
+def test_the_citation_file_is_what_a_reference_manager_takes():
+    """The keys that the schema of CFF 1.2.0 requires; the same title stands in the two pages."""
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert cited["cff-version"] == "1.2.0" and cited["message"] and cited["type"] == "software"
+    assert all(set(author) == {"name"} for author in cited["authors"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", cited["date-released"])  # a text, not YAML's date
+    for name in ("README.md", "reproduce.md"):
+        assert f"*{cited['title']}*" in (ROOT / name).read_text("utf-8")
+
+
+def test_every_entry_of_the_bibliography_is_cited():
+    """And a key that is cited without an entry is found by MyST."""
+    entries = re.findall(r"^@\w+\{(\w+),", (ROOT / "references.bib").read_text("utf-8"), re.M)
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("notebooks/*.ipynb")]
+    cited = {key for page in pages for key in re.findall(r"@(\w+)\]", page.read_text("utf-8"))}
+    assert entries and set(entries) <= cited

@@ -31,7 +31,7 @@ def redraw(out):
     """Draw under `out` every figure that follows from the published records."""
     steps = read_steps(BOOK, PRESET)
     one, two, three, four = steps[:4]
-    measured = read_json(BOOK, PRESET, "measuring", "run notebooks/measuring.ipynb")
+    measured = read_json(BOOK, PRESET, "measuring", "run notebooks/measuring_notebook.ipynb")
 
     curves.loss_curves(out, "loss_by_step", steps)
     for label, count in (("first_run", 1), ("step_one", 2), ("step_two", 3), ("step_three", 4)):

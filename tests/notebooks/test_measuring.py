@@ -113,7 +113,7 @@ def test_lower_casing_is_told_marked_and_not_among_the_steps(smoke_book, titles)
 
 def test_the_lower_casing_tokenizer_reads_any_case_alike(titles):
     names = {}
-    exec(cell("measuring", "lowercasing"), names)
+    exec(cell("measuring_notebook", "lowercasing"), names)
     config = load_step("02_adamw", "smoke")
     plain = train_tokenizer(config, titles)
     tokenizer = names["Lowercasing"](plain.kind, plain.state)
@@ -235,11 +235,11 @@ def test_the_scale_is_in_bits_of_the_validation_titles(smoke_book, titles, measu
 
 
 def test_a_result_that_is_not_lossless_is_hollow_and_named(tmp_path):
-    rows = [
+    lines = [
         {"name": "fair", "value": 1.0, "color": "#111111", "ranked": True},
         {"name": "lossy", "value": 0.5, "color": "#222222", "ranked": False},
     ]
-    drawing = rows.points(tmp_path, "x", rows, xlabel="bits per byte", what="Two")
+    drawing = rows.points(tmp_path, "x", lines, xlabel="bits per byte", what="Two")
     assert drawing.alt == "Two: fair 1.000, lossy 0.500 (not ranked)"
     assert drawing.svg.count("fill: #111111; stroke: #111111") == 1
     assert "fill: #222222; stroke: #222222" not in drawing.svg

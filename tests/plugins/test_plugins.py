@@ -14,8 +14,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from book.site import SiteError, build_site
 
 ROOT = Path(__file__).parent.parent.parent
+PLUGINS = ("results", "peers", "outputs", "pages")
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0L9 9"/></svg>'
-# The smallest theme there is: one page, the same everywhere, that names itself and BASE_URL.
+# The smallest theme there is: it names itself and BASE_URL, and of a page it draws the images, the
+# places that links lead to, and where a figure comes from.
 TEMPLATE = """jtex: v1
 title: {name}
 version: 1.0.0
@@ -25,18 +27,33 @@ build:
 files: [server.mjs]
 """
 SERVER = """import http from 'node:http';
-const { HOST, PORT, BASE_URL } = process.env;
+const { HOST, PORT, BASE_URL = '', CONTENT_CDN_PORT } = process.env;
+function draw(node) {
+  const data = node.jupyter_data?.data ?? {};
+  if (node.type === 'image') return `<img alt="${node.alt ?? ''}">`;
+  if (data['image/png']) return `<img alt="${data['text/plain'].content}">`;
+  const source = node.source?.url;
+  const link = source ? `<a href="${BASE_URL}${source}">Source</a>` : '';
+  const inner = (node.children ?? []).map(draw).join('');
+  return `<div ${node.html_id ? `id="${node.html_id}"` : ''}>${link}${inner}</div>`;
+}
+async function page(url) {
+  const content = `http://localhost:${CONTENT_CDN_PORT}/content/${url.slice(1) || 'index'}.json`;
+  const answer = await fetch(content);
+  return answer.ok ? draw((await answer.json()).mdast) : '';
+}
 http
-  .createServer((_, answer) => answer.end(`<head></head>NAME at ${BASE_URL ?? ''}`))
+  .createServer(async ({ url }, answer) =>
+    answer.end(`<head></head>NAME at ${BASE_URL}${await page(url)}`))
   .listen(PORT, HOST, () => console.log(`http://${HOST}:${PORT}`));
 """
 
 
-def make_theme(folder: Path, name: str) -> Path:
+def make_theme(folder: Path, name: str, server: str = SERVER) -> Path:
     (folder / "public").mkdir(parents=True)
     (folder / "public" / "robots.txt").write_text("")
     (folder / "template.yml").write_text(TEMPLATE.format(name=name))
-    (folder / "server.mjs").write_text(SERVER.replace("NAME", name))
+    (folder / "server.mjs").write_text(server.replace("NAME", name))
     return folder
 
 
@@ -100,7 +117,7 @@ def make_book(
         "# A book.\nversion: 1\nproject:\n  title: Book\n"
         + extra
         + "  plugins:\n"
-        + "".join(f"    - plugins/{name}.mjs\n" for name in ("results", "peers", "pages"))
+        + "".join(f"    - plugins/{name}.mjs\n" for name in PLUGINS)
         + f"  toc:\n    - file: index.md\n{toc}site:\n  template: book-theme\n"
     )
     (root / "index.md").write_text(index)
@@ -270,10 +287,10 @@ def test_notebook_opens_in_colab_from_the_place_in_myst_yml(book):
     assert not [x for x in find(page(book, "index"), "link") if "colab" in x["url"]]
 
 
-def test_alt_text_reaches_the_embedded_output_and_not_the_notebook(book):
+def test_alt_text_reaches_the_embedded_image_and_not_the_notebook(book):
     def alt(slug):
-        (output,) = find(page(book, slug), "output")
-        return output["jupyter_data"]["data"]["text/plain"]["content"]
+        (image,) = find(page(book, slug), "image")
+        return image["alt"]
 
     assert alt("index") == "The loss falls"
     assert alt("baseline") == "A falling line"

@@ -31,9 +31,8 @@ def build_sample(folder, base=""):
     """Builds the sample with the plain theme; returns its html folder and what MyST said."""
     shutil.copytree(HERE / "sample", folder, ignore=shutil.ignore_patterns("_build"))
     config = folder / "myst.yml"
-    config.write_text(
-        config.read_text("utf-8").replace("../../../theme", THEME.as_posix()), "utf-8"
-    )
+    text = config.read_text("utf-8").replace("../../..", THEME.parent.as_posix())
+    config.write_text(text, "utf-8")
     scripts = Path(sys.executable).parent
     env = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "BASE_URL": base}
     myst = shutil.which("myst", path=env["PATH"])
