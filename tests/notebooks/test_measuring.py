@@ -14,6 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from drawing import rows
 from lib.compression import PPMD_MEMORY, bits_per_byte, ppmd, text, xz
 from lib.config import Config, changed, load_preset, load_step
 from lib.data import load_titles
