@@ -22,7 +22,7 @@ from torch import Tensor
 from .batches import IGNORED, cuts, windows
 from .tokenizer import EOS
 
-TOKENS_AT_ONCE = 2048  # bounds the memory that the logits take
+TOKENS_AT_ONCE, LOGITS_AT_ONCE = 2048, 256  # bound the memory that states and logits take
 
 
 def characters(titles: list[str]) -> int:
@@ -40,18 +40,19 @@ def nll(model, x: Tensor, y: Tensor, bf16: bool = False) -> Tensor:
     """Return the negative log-likelihood of targets y (B, T) after inputs x (B, T), in nats.
 
     The result is float32 `(B, T)`; with `bf16` the products before it are not. The model is left in
-    the mode it came in.
+    the mode it came in. It is `lib.model.GPT`, or has a `hidden` and a `head` as that.
     """
     training = model.training
     model.eval()
-    rows = max(1, TOKENS_AT_ONCE // x.shape[1])
+    rows, losses = max(1, TOKENS_AT_ONCE // x.shape[1]), []
     with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
-        losses = [
-            F.cross_entropy(model(a).float().transpose(1, 2), b, reduction="none")
-            for a, b in zip(x.split(rows), y.split(rows), strict=True)
-        ]
+        for a, b in zip(x.split(rows), y.split(rows), strict=True):
+            states = model.hidden(a).flatten(0, 1).split(LOGITS_AT_ONCE)
+            for part, right in zip(states, b.flatten().split(LOGITS_AT_ONCE), strict=True):
+                logits = model.head(part).float()
+                losses.append(F.cross_entropy(logits, right, reduction="none"))
     model.train(training)
-    return torch.cat(losses)
+    return torch.cat(losses).view(y.shape)
 
 
 def official(

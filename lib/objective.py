@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .batches import IGNORED
 
-AT_ONCE = {"cuda": 8192, "cpu": 1024}  # tokens; a CPU's caches hold less
+AT_ONCE = {"cuda": 8192, "cpu": 512}  # tokens; a CPU's caches hold less
 
 
 def losses(model, x: Tensor, y: Tensor, r_drop: float) -> tuple[Tensor, Tensor]:
@@ -51,10 +51,15 @@ class _HeadAndLoss(torch.autograd.Function):
             states = hidden[:, part].detach().to(dtype)
             inside, right = counted[part], targets[part].clamp(min=0)
             logits = (states.reshape(-1, width) @ matrix.T).float()
-            logs = logits.log_softmax(-1).view(passes, -1, len(matrix))
-            grad = logs.exp()
+            logits = logits.view(passes, -1, len(matrix))
             places = right.expand(passes, -1)[..., None]
-            entropy -= (logs.gather(-1, places)[..., 0] * inside).sum()
+            if r_drop:
+                logs = logits.log_softmax(-1)
+                grad, chosen = logs.exp(), logs.gather(-1, places)
+            else:  # the logarithm of what is needed only
+                grad = logits.softmax(-1)
+                chosen = grad.gather(-1, places).clamp(min=torch.finfo(torch.float32).tiny).log()
+            entropy -= (chosen[..., 0] * inside).sum()
             if r_drop:
                 (p, q), (a, b) = grad, logs
                 ratio = a.sub_(b)  # log p / q, where a was

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .config import Config
+from .device import use_bf16
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # the coefficients of the quintic, as Jordan has them
 
@@ -16,11 +17,10 @@ def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
     """Return about the nearest orthogonal matrix to each of `matrices` (N, rows, columns).
 
     From U S Vᵀ it makes U S' Vᵀ, with the S' near 1 (about 0.7 to 1.2), by `steps` of a
-    Newton–Schulz iteration; in bfloat16 where a GPU has it natively, in float32 elsewhere.
+    Newton–Schulz iteration; in bfloat16 where the device has it natively, in float32 elsewhere.
     """
     a, b, c = NEWTON_SCHULZ
-    native = matrices.is_cuda and torch.cuda.get_device_capability(matrices.device) >= (8, 0)
-    x = matrices.bfloat16() if native else matrices.float()
+    x = matrices.bfloat16() if use_bf16("auto", matrices.device) else matrices.float()
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)

@@ -15,7 +15,7 @@ LINES = {
     "casing": ("rest.upper() if", "rest.lower() if", "code.casing"),
     "config": ("val_frac: float = 0.10", "val_frac: float = 0.11", "config.val_frac"),
     "data": ("SPLIT_SEED = 1337", "SPLIT_SEED = 1338", "titles"),
-    "evaluate": ("TOKENS_AT_ONCE = 2048", "TOKENS_AT_ONCE = 4096", "code.evaluate"),
+    "evaluate": ("AT_ONCE = 2048, 256", "AT_ONCE = 2048, 128", "code.evaluate"),
     "model": ("nn.GELU()", "nn.ReLU()", "code.model"),
     "optim": ("weight_decay=config.weight_decay\n", "weight_decay=0.1\n", "code.optim"),
     "predictions": ("topk(count)", "topk(count + 1)", "code.predictions"),

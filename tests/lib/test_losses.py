@@ -31,8 +31,9 @@ class Bigram(nn.Module):
     """What follows a token costs this many bits, whatever came before."""
 
     bits = torch.tensor([[2.0, 1.0, 2.0], [1.0, 2.0, 2.0], [2.0, 2.0, 1.0]])  # [token, the next]
+    head = nn.Identity()
 
-    def forward(self, ids):
+    def hidden(self, ids):
         assert not self.training
         return -self.bits[ids] * math.log(2)
 
@@ -40,12 +41,14 @@ class Bigram(nn.Module):
 class Spy(nn.Module):
     """Each context, the tokens of the window so far, has random logits of its own."""
 
+    head = nn.Identity()
+
     @staticmethod
     def logits(context):
         generator = random.Random(repr(list(context)))
         return [generator.gauss(0, 2) for _ in range(VOCAB)]
 
-    def forward(self, ids):
+    def hidden(self, ids):
         rows = [[self.logits(row[: t + 1]) for t in range(len(row))] for row in ids.tolist()]
         return torch.tensor(rows)
 
@@ -104,6 +107,7 @@ size = st.integers(1, 7)
 def test_full_coverage_scores_each_token_once_in_its_window(ids, block_size, at_once):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "TOKENS_AT_ONCE", at_once)
+        patch.setattr(evaluate, "LOGITS_AT_ONCE", max(1, at_once // 3))
         losses = evaluate.token_losses(Spy(), torch.tensor(ids), block_size)
     before, begin = [EOS, *ids], starts(ids, block_size, EOS)
     expected = [
@@ -118,6 +122,7 @@ def test_full_coverage_scores_each_token_once_in_its_window(ids, block_size, at_
 def test_official_scores_the_rows_of_each_span(ids, block_size, batch_size, at_once):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "TOKENS_AT_ONCE", at_once)
+        patch.setattr(evaluate, "LOGITS_AT_ONCE", max(1, at_once // 3))
         loss, coverage = evaluate.official(Spy(), torch.tensor(ids), 1, block_size, batch_size)
     expected, start = [], 0
     while start + block_size * batch_size + 1 <= len(ids):
@@ -138,13 +143,17 @@ def test_a_model_is_scored_without_dropout_and_left_as_it_was(training):
 
 def test_losses_are_float32_even_where_training_is_not():
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Embedding(3, 16), nn.Linear(16, 3))
+    model = nn.Module()
+    model.hidden, model.head = nn.Embedding(3, 16), nn.Linear(16, 3)
     expected = evaluate.token_losses(model, IDS, 3)
     with torch.autocast("cpu", torch.bfloat16):
         losses = evaluate.token_losses(model, IDS, 3)
     assert losses.dtype == torch.float32
     assert torch.equal(losses, expected)
     assert not losses.requires_grad
+    lower = evaluate.token_losses(model, IDS, 3, bf16=True)  # asked for, as on the way to the end
+    assert lower.dtype == torch.float32 and not torch.equal(lower, expected)
+    torch.testing.assert_close(lower, expected, atol=0.02, rtol=0.02)
 
 
 def test_a_total_of_many_losses_is_summed_in_double():
