@@ -54,7 +54,7 @@ search: $(VENV)/dev ## STORIES=path [TRIALS=20 PRESET=tiny STORAGE=url]: tune st
 
 bench: PRESET = small
 bench: $(VENV)/dev ## STORIES=path [PRESET=small]: tokens per second, beside the plain loop of tests/reference.py
-	$(BOOK) bench --preset $(PRESET) $(FLAGS)
+	$(BOOK) bench --preset $(PRESET) $(if $(STORIES),--stories "$(STORIES)")
 
 site: setup ## render the published book without executing anything (THEME=book or plain forces one)
 	$(BOOK) site $(SITE)

@@ -1,7 +1,7 @@
 """The book as a whole. In the order one reads:
 
 contents      the table of contents: which pages and notebooks there are
-repository    where the book lies on GitHub: owner, name, branch
+repository    where the book lies on GitHub, for the links that plugins/pages.mjs makes
 finished      what was executed before, and what it left
 run           the notebooks executed, in a folder of their own or in place
 checks        what is broken in a site that was built

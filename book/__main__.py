@@ -12,8 +12,8 @@ from lib.steps import PUBLIC_BEST, RECIPES, STEPS
 from . import repository, site
 from .run import BookError, prepare_cpu, publish, resolve_stories, run
 
-STORIES = """'hub', or the path of a parquet, csv or txt file (default: the variable HN_STORIES,
-else the hub; smoke makes its own)"""
+STORIES = """'hub', or the path of a file: parquet, csv, tsv, jsonl or txt, also gzipped (default:
+the variable HN_STORIES, else the hub; smoke makes its own)"""
 FRESH = "train again what was trained before, and execute again what was executed"
 ACCEPT = "take checkpoints of other code or settings too: you vouch that it does not matter"
 THEME = "the official book-theme, the plain one, or whichever can be had (default: %(default)s)"
@@ -44,11 +44,15 @@ def _parser():
         sub.set_defaults(command=function)
         return sub
 
-    def trains(sub, preset):
-        """Add what every command that trains takes."""
+    def reads(sub, preset):
+        """Add what every command that reads titles takes."""
         known = f"one of {', '.join(PRESETS)} (default: %(default)s)"
         sub.add_argument("--preset", default=preset, help=known)
         sub.add_argument("--stories", help=STORIES)
+
+    def trains(sub, preset):
+        """Add what every command that keeps what it trained takes."""
+        reads(sub, preset)
         how = sub.add_mutually_exclusive_group()
         for flag, help_ in (("fresh", FRESH), ("accept", ACCEPT)):
             how.add_argument(f"--{flag}", dest="resume", action="store_const", const=flag,
@@ -102,7 +106,7 @@ def _parser():
     sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
 
     sub = command("bench", _bench, "measure tokens per second, beside a plain loop")
-    trains(sub, "small")
+    reads(sub, "small")
     sub.add_argument("--rounds", type=int, default=7, help="of each loop (default: %(default)s)")
     sub.add_argument("--titles", type=int, help="training titles a round (default: 15 steps)")
     sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
