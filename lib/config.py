@@ -7,7 +7,7 @@
 
 from dataclasses import asdict, dataclass, fields, replace
 
-from .files import as_json
+from .files import as_json, from_json
 from .steps import RECIPES, STEPS
 
 TOKENIZERS = ("bpe", "unigram", "sp_bpe", "sp_unigram", "sp_bpe_case")
@@ -114,7 +114,7 @@ class Config:
         """Return the Config that `as_dict` came from; what is missing is not filled in."""
         if missing := [f.name for f in fields(cls) if f.name not in settings]:
             raise ValueError(f"there is no {', '.join(missing)} in these settings.")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+        return cls(**from_json(settings))
 
 
 def changed(old: Config, new: Config) -> list[dict]:

@@ -48,6 +48,11 @@ def as_json(value):
     return value
 
 
+def from_json(settings: dict) -> dict:
+    """Return the settings that `as_json` made these of: their lists as tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+
+
 def check(record: dict, schema: dict, name: str) -> dict:
     """Return `record` if it is as `schema` has it, else raise ValueError saying where.
 

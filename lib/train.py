@@ -106,16 +106,7 @@ def train(
     known = identity(
         config, titles, tokenizer, device, bf16, get_optimizer=get_optimizer, rotate=rotate
     )
-    done = {
-        "step": 0,
-        "curve": [],
-        "seconds": 0.0,
-        "training_seconds": 0.0,
-        "peak": None,
-        "created": None,
-        "environment": environment(device, bf16),
-        "accepted": [],
-    }
+    done = _nothing_done(environment(device, bf16))
     with nullcontext() if folder is None else held(folder):
         store = None if folder is None else Checkpoints(folder, known, resume)
         saved, differ = (None, []) if store is None else store.latest(device)
@@ -143,31 +134,43 @@ def train(
                 own = bf16 and step < data.steps
                 watch.measured(step, _measure(measured, config, val_ids, titles, own))
                 if store is not None:
-                    finished = step == data.steps
-                    store.save(step, {"done": done, **state_of(changing, finished)})
-                    lines = "".join(json.dumps(point) + "\n" for point in done["curve"])
-                    write_text(store.folder / "log.jsonl", lines)
+                    _keep(store, step, done, state_of(changing, finished=step == data.steps))
         watch.close(resumed)
-    return Run(
-        config=config,
-        titles=titles,
-        tokenizer=tokenizer,
-        model=measured,
-        train_ids=train_ids,
-        val_ids=val_ids,
-        steps=data.steps,
-        curve=done["curve"],
-        created=done["created"],
-        speed={
+    given = config, titles, tokenizer, measured, train_ids, val_ids, data.steps
+    return Run(*given, identity=known, resumed=resumed, **_came_to(done, data.tokens))
+
+
+def _nothing_done(environment):
+    """The state of a run that has not begun, which its checkpoints keep."""
+    return {
+        "step": 0,
+        "curve": [],
+        "seconds": 0.0,
+        "training_seconds": 0.0,
+        "peak": None,
+        "created": None,
+        "environment": environment,
+        "accepted": [],
+    }
+
+
+def _came_to(done, tokens):
+    """What a run came to, as `Run` has it."""
+    return {
+        **{name: done[name] for name in ("curve", "created", "environment", "accepted")},
+        "speed": {
             "seconds": done["seconds"],
-            "tokens_per_second": data.tokens / done["training_seconds"],
+            "tokens_per_second": tokens / done["training_seconds"],
             "peak_memory_bytes": done["peak"],
         },
-        environment=done["environment"],
-        identity=known,
-        accepted=done["accepted"],
-        resumed=resumed,
-    )
+    }
+
+
+def _keep(store, step, done, state):
+    """Leave a checkpoint, and the points so far as a log."""
+    store.save(step, {"done": done, **state})
+    lines = "".join(json.dumps(point) + "\n" for point in done["curve"])
+    write_text(store.folder / "log.jsonl", lines)
 
 
 def _is_due(step, steps, config):

@@ -24,6 +24,7 @@ from lib.files import (
     as_json,
     check,
     exactly,
+    from_json,
     held,
     read_json,
     results,
@@ -134,7 +135,7 @@ def climb(
         below, rungs = record["rungs"][START], record["rungs"]
         for rung in rungs.values():
             if rung.get("kept"):
-                config, below = config.change(**_tuples(rung["changes"])), rung
+                config, below = config.change(**from_json(rung["changes"])), rung
         for name in [name for name in levers if name not in rungs]:
             lever, tried = levers[name], config.change(**levers[name]["changes"])
             runs = seeds(name, tried)
@@ -249,7 +250,3 @@ def _judge(below, rung, kept):
     gain, error = -found["difference"], found["standard_error"]
     kept = found["real"] and gain > 0 if kept is None else kept
     return {"gain": gain, "standard_error": error, "kept": kept}
-
-
-def _tuples(changes):
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()}
