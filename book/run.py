@@ -38,6 +38,7 @@ TABLES = (  # which no notebook writes
     *(f"results/*/{name}.json" for name in RECIPES),
 )
 PAGES = ("*.md", "*.bib", "myst.yml", "plugins", "theme")  # a book beside notebooks, tables
+MIRRORED = ".mirrored"  # what an earlier run put into its folder
 REPORT = "results/report.json"  # which preset the pages show
 # What the environment gets where there is no GPU.
 # - glibc and PyTorch give the memory of each large tensor back and fetch it again, page by page, at
@@ -102,6 +103,8 @@ def run(
     if step is not None and step not in names:
         raise ValueError(f"There is no step {step!r}; choose one of {', '.join(names)}.")
     refuse_doubles(BOOK)
+    if out.resolve() == BOOK.resolve():
+        raise ValueError(f"{out} is the book itself: run into another folder, or publish.")
     stories, titles = resolve_stories(preset_name, stories)
     out, wanted = out.resolve(), names if step is None else [step]
     prepare_cpu()
@@ -175,24 +178,25 @@ def _uncommitted():
 
 
 def _mirror(out, names):
-    """Put the book's pages in `out`, and remove what is of pages and notebooks that are gone."""
-    for pattern in PAGES:
-        for old in out.glob(pattern):
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
+    """Put the book's pages in `out`, and remove what an earlier run put there that is gone.
+
+    What a run puts there is listed in MIRRORED; nothing else in the folder is ever removed.
+    """
+    copied = []
     for source in (path for pattern in (*PAGES, *TABLES) for path in BOOK.glob(pattern)):
-        target = out / source.relative_to(BOOK)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True)
-        else:
-            shutil.copy(source, target)
+        inner = [p for p in source.rglob("*") if p.is_file()] if source.is_dir() else [source]
+        copied += [path.relative_to(BOOK).as_posix() for path in inner]
+    listed = {*copied, *(f"notebooks/{name}.ipynb" for name in names)}
     for mark in Mark.all(out):
         if mark.name not in names:
             mark.remove_files()
             mark.path.unlink()
-    for notebook in (out / "notebooks").glob("*.ipynb"):
-        if notebook.stem not in names:
-            notebook.unlink()
+    for gone in set(read_or_none(out / MIRRORED) or ()) - listed:
+        (out / gone).unlink(missing_ok=True)
+    for file in copied:
+        (out / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(BOOK / file, out / file)
+    write_json(out / MIRRORED, sorted(listed))
 
 
 def _update(name, out, parameters, resume, given):

@@ -449,6 +449,19 @@ def test_a_notebook_that_is_renamed_leaves_nothing_behind(steps):
     assert not there & {"02_second.ipynb", "second.svg", "old.md", "02_second.json"}
 
 
+def test_what_somebody_else_keeps_in_the_folder_is_left_alone(steps):
+    mine = [steps.out / name for name in ("notes.md", "theme/mine.css", "notebooks/mine.ipynb")]
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    steps()
+    steps()
+    assert [path.read_text() for path in mine] == ["mine"] * 3
+    with pytest.raises(ValueError, match="is the book itself"):
+        steps(out=steps.root)
+    assert (steps.root / "notebooks" / "01_first.ipynb").exists()
+
+
 def test_a_figure_that_is_no_longer_drawn_goes(steps):
     steps()
     edit(steps.root / "notebooks" / "02_second.ipynb", "second.svg", "other.svg")

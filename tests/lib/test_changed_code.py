@@ -19,6 +19,7 @@ LINES = {
     "model": ("nn.GELU()", "nn.ReLU()", "code.model"),
     "optim": ("weight_decay=config.weight_decay\n", "weight_decay=0.1\n", "code.optim"),
     "predictions": ("topk(count)", "topk(count + 1)", "code.predictions"),
+    "device": ('return precision == "bf16"', 'return precision != "fp32"', "code.device"),
     "details": ("HEADLINES, SAMPLES = 4, 10", "HEADLINES, SAMPLES = 4, 9", "code.details"),
     "record": ("math.fsum(nats)", "2 * math.fsum(nats)", "code.record"),
     "steps": ('"learning_rate": 5e-4', '"learning_rate": 6e-4', "config.learning_rate"),
