@@ -5,8 +5,8 @@ from html import escape
 
 import pandas as pd
 
+from lib.compare import compare_alike, refuse_mixed
 from lib.config import changed
-from lib.record import compare_alike, refuse_mixed
 
 from .style import caption
 from .text import plain

@@ -6,7 +6,7 @@ synthetic     made headlines, for `smoke` and the tests
 readers       a file of headlines → a column of titles
 data          stories → titles → split
 casing        capitals as marks, and back
-tokenizer     titles → tokens, four kinds
+tokenizer     titles → tokens, five kinds
 batches       tokens → windows → batches
 dropout       from few random bits
 model         the decoder
@@ -16,9 +16,11 @@ evaluate      the losses
 identity      what a run's numbers depend on
 device        CPU or GPU, its precision and memory
 checkpoint    a run that was killed continues
+watch         what a run says while it goes on
 train         the loop
 predictions   what a model expects and writes
 details       what is drawn of a model, kept beside its record
+compare       which records compare
 record        the run record, and the weights beside it
 compression   what xz and PPMd make of titles
 files         written whole or not at all, read, checked

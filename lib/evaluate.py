@@ -36,11 +36,12 @@ def size_in_bytes(titles: list[str]) -> int:
 
 
 @torch.no_grad()
-def nll(model, x: Tensor, y: Tensor, bf16: bool = False) -> Tensor:
+def nll(model, x: Tensor, y: Tensor, bf16: bool = False, seen=None) -> Tensor:
     """Return the negative log-likelihood of targets y (B, T) after inputs x (B, T), in nats.
 
     The result is float32 `(B, T)`; with `bf16` the products before it are not. The model is left in
-    the mode it came in. It is `lib.model.GPT`, or has a `hidden` and a `head` as that.
+    the mode it came in. It is `lib.model.GPT`, or has a `hidden` and a `head` as that. `seen(n)` is
+    called after each n targets.
     """
     training = model.training
     model.eval()
@@ -51,12 +52,14 @@ def nll(model, x: Tensor, y: Tensor, bf16: bool = False) -> Tensor:
             for part, right in zip(states, b.flatten().split(LOGITS_AT_ONCE), strict=True):
                 logits = model.head(part).float()
                 losses.append(F.cross_entropy(logits, right, reduction="none"))
+            if seen is not None:
+                seen(b.numel())
     model.train(training)
     return torch.cat(losses).view(y.shape)
 
 
 def official(
-    model, ids: Tensor, chars: int, block_size: int, batch_size: int, bf16: bool = False
+    model, ids: Tensor, chars: int, block_size: int, batch_size: int, bf16=False, seen=None
 ) -> tuple[float, float]:
     """Return the challenge's loss in nats per character, and its coverage of `ids` (N,).
 
@@ -70,10 +73,10 @@ def official(
         return math.nan, 0.0
     spans = ids[: count * span].view(count, span)
     x, y = (part.reshape(-1, block_size) for part in (spans[:, :-1], spans[:, 1:]))
-    return total(nll(model, x, y, bf16)) / chars, y.numel() / len(ids)
+    return total(nll(model, x, y, bf16, seen)) / chars, y.numel() / len(ids)
 
 
-def token_losses(model, ids: Tensor, block_size: int, bf16: bool = False) -> Tensor:
+def token_losses(model, ids: Tensor, block_size: int, bf16=False, seen=None) -> Tensor:
     """Return the negative log-likelihood of every token of `ids` (N,), once each, in nats.
 
     Consecutive windows of at most `block_size` tokens, each ending where a title does, so that no
@@ -82,7 +85,7 @@ def token_losses(model, ids: Tensor, block_size: int, bf16: bool = False) -> Ten
     """
     bounds = torch.tensor(cuts(ids, block_size), device=ids.device)
     x, y = windows(ids, bounds, block_size)
-    return nll(model, x, y, bf16)[y != IGNORED]
+    return nll(model, x, y, bf16, seen)[y != IGNORED]
 
 
 def total(losses: Tensor) -> float:

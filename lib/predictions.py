@@ -59,21 +59,31 @@ def predict(model, tokenizer: Tokenizer, context: Context, count: int = 10) -> d
 
     The context starts with an `<eos>`, as a title does in the validation stream, and keeps its
     last `block_size` tokens. The result is `{context, top: [{token, p}], target}`, `target` being
-    the token that really follows.
+    the token that really follows. A mark of capitals by itself says nothing: it comes with the
+    token after it, and the probability of both.
     """
     start, whole = tokenizer.encode([context.start, context.start + context.rest])
     ids = [tokenizer.eos_id, *tokenizer.stream(context.titles).tolist(), *start]
     device = next(model.parameters()).device
     model.eval()
-    logits = model(torch.tensor([ids[-model.block_size :]], device=device))[0, -1]
-    top = logits.float().softmax(-1).topk(count)
+
+    def following(ids):
+        logits = model(torch.tensor([ids[-model.block_size :]], device=device))[0, -1]
+        return logits.float().softmax(-1).cpu()
+
+    p, marks = following(ids), tokenizer.mark_ids
+    found = [((i,), p[i].item()) for i in p.topk(min(count + len(marks), len(p))).indices.tolist()]
+    found = [pair for pair in found if pair[0][0] not in marks]
+    for mark in marks:
+        joint = p[mark] * following([*ids, mark])
+        top = joint.topk(min(count, len(joint))).indices.tolist()
+        found += [((mark, i), joint[i].item()) for i in top]
+    found = sorted(found, key=lambda pair: -pair[1])[:count]
+    after = whole[len(start) :]
     return {
         "context": context.text(),
-        "top": [
-            {"token": tokenizer.token(i), "p": p}
-            for i, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)
-        ],
-        "target": tokenizer.token(whole[len(start)]),
+        "top": [{"token": "".join(map(tokenizer.token, those)), "p": q} for those, q in found],
+        "target": "".join(map(tokenizer.token, after[: 2 if after[0] in marks else 1])),
     }
 
 

@@ -2,7 +2,6 @@
 
 - It lies at `results/<preset>/<step>.json`, checked against a schema when it is written and read.
 - The weights beside it are not published. The record has their digest, so that the two are one.
-- Records compare where they are of one preset, and of the same stories and titles.
 """
 
 import hashlib
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from .compare import compare_alike, refuse_mixed
 from .config import PRESETS, Config, title_of
 from .data import Titles
 from .details import details, write_details
@@ -33,6 +33,7 @@ from .files import (
 )
 from .model import GPT
 from .predictions import contexts, predict
+from .steps import TEST_LOOKS
 from .tokenizer import Tokenizer
 from .train import Run
 
@@ -50,7 +51,7 @@ _POINT = exactly(
     full_coverage=NUMBER,
 )
 # What the records of before did not have, and is not filled in: such a one is of unknown code.
-_NEWER = ("identity", "accepted", "weights")
+_NEWER = ("identity", "accepted", "weights", "test_looks")
 SCHEMA = exactly(
     _NEWER,
     step=TEXT,
@@ -99,6 +100,7 @@ SCHEMA = exactly(
     identity={"type": "object"},
     accepted={"type": "array", "items": TEXT},
     weights=TEXT,
+    test_looks=COUNT,  # how often a run of this step has been scored on these test titles
     predictions={"type": "array", "items": _PREDICTION},
 )
 
@@ -205,11 +207,30 @@ def save(run: Run, out: str | Path, step: str, title: str | None = None) -> dict
     record = make_record(run, step, title or title_of(step), kept)
     record["weights"] = hashlib.sha256(content).hexdigest()
     preset = run.config.preset
+    record["test_looks"] = _looks(out, record) if kept else 0
     check_record(record, f"results/{preset}/{step}.json")
     write_bytes(results(out, preset, step, ".pt"), content)
     write_details(out, preset, step, kept)
     write_json(results(out, preset, step), record)
     return record
+
+
+def _looks(out, record):
+    """How often this step has been scored on these test titles, the run of `record` included.
+
+    The same run, scored again, is no further look. What is not counted in a record of before is in
+    TEST_LOOKS.
+    """
+    preset, step = record["preset"], record["step"]
+    try:
+        before = read_record(out, preset, step)
+    except (FileNotFoundError, ValueError):  # none, or of what is no longer read
+        before = None
+    if before is None or not compare_alike([before, record]):
+        return 1
+    if before.get("weights") == record["weights"]:
+        return before["test_looks"]
+    return 1 + before.get("test_looks", TEST_LOOKS.get(f"{preset}/{step}", 0))
 
 
 def read_record(out: str | Path, preset: str, step: str) -> dict:
@@ -238,23 +259,6 @@ def earlier(out: str | Path, record: dict) -> list[dict]:
     preset = record["preset"]
     names = [step for step in _steps(out, preset) if step < record["step"]]
     return [r for r in (read_record(out, preset, n) for n in names) if compare_alike([r, record])]
-
-
-def compare_alike(records: list[dict]) -> bool:
-    """Return whether the losses of `records` compare: one preset, the same stories and titles."""
-    return all(
-        r[key] == records[0][key] for r in records for key in ("preset", "stories", "titles")
-    )
-
-
-def refuse_mixed(records: list[dict]) -> None:
-    """Raise ValueError, naming what each is of, unless the losses of `records` compare."""
-    if not compare_alike(records):
-        each = "; ".join(
-            f"{r['step']}: preset {r['preset']}, stories {r['stories']}, titles {r['titles']}"
-            for r in records
-        )
-        raise ValueError(f"These records do not compare ({each}). Run them again, all alike.")
 
 
 def refuse_other_stories(records: list[dict], titles: Titles) -> None:

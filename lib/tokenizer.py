@@ -58,6 +58,8 @@ class Tokenizer:
             self.vocab_size = self._model.get_piece_size()
         self.eos_id = EOS_ID
         self._prefix = " " if kind in (*BYTE_LEVEL, "sp_bpe_case") else ""
+        marks = MARKS if kind == "sp_bpe_case" else ""
+        self.mark_ids = [self._model.piece_to_id(mark) for mark in marks]  # of capitals
 
     def encode(self, titles: list[str]) -> list[list[int]]:
         """Return the ids of each title, without `<eos>`."""

@@ -14,22 +14,18 @@
 
 import json
 import math
-import sys
-import time
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm import tqdm
 
 from .batches import BATCHES
 from .checkpoint import Checkpoints, restore, state_of
 from .config import Config
 from .data import Titles
-from .device import best_device, environment, peak_memory, use_bf16
+from .device import best_device, environment, use_bf16
 from .evaluate import characters, official, token_losses, total
 from .files import held, write_text
 from .identity import identity, modules
@@ -37,6 +33,7 @@ from .model import GPT, rope
 from .objective import losses
 from .optim import OPTIMIZERS, schedule
 from .tokenizer import Tokenizer, train_tokenizer
+from .watch import Watch
 
 modules()  # before any of them can be edited
 
@@ -115,7 +112,7 @@ def train(
             done = saved["done"]
             done["accepted"] = sorted({*done["accepted"], *differ})
         resumed = done["step"]
-        watch = _Watch(data, config.epochs, done, quiet)
+        watch = Watch(data, config, done, 2 * len(val_ids), quiet)
         for step in range(resumed + 1, data.steps + 1):
             model.train()
             x, y = data.batch(step - 1)
@@ -132,7 +129,7 @@ def train(
             if _is_due(step, data.steps, config):
                 watch.pause(step)
                 own = bf16 and step < data.steps
-                watch.measured(step, _measure(measured, config, val_ids, titles, own))
+                watch.measured(step, _measure(measured, config, val_ids, titles, own, watch.scores))
                 if store is not None:
                     _keep(store, step, done, state_of(changing, finished=step == data.steps))
         watch.close(resumed)
@@ -179,102 +176,15 @@ def _is_due(step, steps, config):
     return step == 1 or step % every == 0 or step == steps
 
 
-class _Watch:
-    """What a run says while it goes on, and stops it where a loss is no number.
-
-    `done` is the run's own state, which is kept in its checkpoints; here it is brought forward.
-    """
-
-    def __init__(self, data, epochs, done, quiet):
-        self.data, self.done, self.quiet = data, done, quiet
-        self.epoch = data.steps / epochs  # in steps
-        self.bar = tqdm(
-            total=data.steps,
-            initial=done["step"],
-            unit="step",
-            file=sys.stdout,
-            mininterval=1.0,
-            leave=False,
-            disable=quiet or done["step"] == data.steps,
-        )
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
-        self._begin()
-
-    def _begin(self):
-        self.trace, self.rates, self.start = [], [], time.perf_counter()
-
-    def saw(self, step, loss, norm, rate):
-        """Take note of a step: its loss and gradient norm, on the device, and learning rate."""
-        self.trace.append(torch.stack((loss.detach(), norm)))
-        self.rates.append(rate)
-        self.bar.update()
-        if loss.device.type == "cpu":  # where reading a loss costs nothing
-            self._stop_if_not_finite(step, last=1)
-
-    def pause(self, step):
-        """Wait for the device, and take the time that training took since the last evaluation."""
-        self._stop_if_not_finite(step, last=len(self.trace))
-        self.seconds = time.perf_counter() - self.start
-
-    def measured(self, step, losses):
-        """Take note of an evaluation after `step`."""
-        done, traced, loss = self.done, torch.stack(self.trace), losses["full_coverage"]
-        if not math.isfinite(loss):
-            norm = traced[-1, 1]
-            raise FloatingPointError(_lost("validation loss", loss, step, self.rates[-1], norm))
-        train = traced[:, 0].mean().item()
-        done["curve"].append({"step": step, "epoch": step / self.epoch, "train": train, **losses})
-        speed = len(self.trace) * self.data.tokens / self.data.steps / self.seconds
-        self.bar.set_postfix_str(f"loss {loss:.3f}, {speed:,.0f} tokens/s")
-        done["step"] = step
-        done["training_seconds"] += self.seconds
-        done["seconds"] += time.perf_counter() - self.start
-        done["peak"] = max(filter(None, (done["peak"], peak_memory())), default=None)
-        done["created"] = datetime.now(UTC).isoformat(timespec="seconds")
-        self._begin()
-
-    def close(self, resumed):
-        """Say what the run came to: its losses at the end of each epoch, and its speed."""
-        self.bar.close()
-        if self.quiet:
-            return
-        done, steps = self.done, self.data.steps
-        if 0 < resumed < steps:
-            print(f"Continued after step {resumed:,} of {steps:,}.")
-        if done["accepted"]:
-            print(f"Not as this code would train it: {', '.join(done['accepted'])}; accepted.")
-        print("epoch   training     validation")
-        ends = {math.ceil(p["epoch"] - 0.5 / self.epoch): p for p in done["curve"]}
-        for epoch, point in ends.items():
-            print(f"{epoch:>5} {point['train']:>10.3f} {point['full_coverage']:>14.4f}")
-        speed = self.data.tokens / done["training_seconds"]
-        print("        nats/token  nats/character")
-        print(f"{steps:,} steps in {done['seconds']:,.0f} s, {speed:,.0f} tokens per second")
-
-    def _stop_if_not_finite(self, step, last):
-        """Raise FloatingPointError if one of the `last` losses, up to `step`'s, is no number."""
-        for i, (loss, norm) in enumerate(torch.stack(self.trace[-last:]).tolist(), -last):
-            if not math.isfinite(loss):
-                raise FloatingPointError(_lost("loss", loss, step + 1 + i, self.rates[i], norm))
-
-
-def _lost(what, loss, step, rate, norm):
-    return (
-        f"The {what} is {loss} at step {step} (learning rate {rate:.3g}, gradient norm "
-        f"{norm:.3g}). Try a lower learning rate; the last good checkpoint is kept."
-    )
-
-
 def _average(model, decay):
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 
-def _measure(model, config, val_ids, titles, bf16):
+def _measure(model, config, val_ids, titles, bf16, seen):
     chars = characters(titles.val)
     span = config.block_size, config.batch_size
-    loss, coverage = official(model, val_ids, chars, *span, bf16)
-    every_token = token_losses(model, val_ids, model.block_size, bf16)
+    loss, coverage = official(model, val_ids, chars, *span, bf16, seen)
+    every_token = token_losses(model, val_ids, model.block_size, bf16, seen)
     return {
         "official": None if math.isnan(loss) else loss,  # no whole span fits
         "coverage": coverage,

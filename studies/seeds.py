@@ -16,12 +16,13 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
+from lib.compare import compare_alike
 from lib.config import PRESETS, Config, load_step, title_of
 from lib.data import Titles
 from lib.device import best_device, use_bf16
 from lib.files import as_json, check, exactly, held, read_json, results, write_json
 from lib.identity import identity
-from lib.record import compare_alike, make_record, read_record, save
+from lib.record import make_record, read_record, save
 from lib.steps import PUBLIC_BEST, STEPS
 from lib.tokenizer import train_tokenizer
 from lib.train import train

@@ -15,19 +15,19 @@ import torch
 import torch.nn.functional as F
 
 import lib.record
+from lib.casing import MARKS
+from lib.compare import compare_alike, refuse_mixed
 from lib.config import load_preset
 from lib.data import Titles, load_titles
 from lib.files import write_json
 from lib.predictions import contexts, predict, title_losses, word_losses
 from lib.record import (
     check_record,
-    compare_alike,
     earlier,
     load_model,
     make_record,
     read_record,
     read_steps,
-    refuse_mixed,
     refuse_other_stories,
     save,
 )
@@ -224,6 +224,34 @@ def test_weights_are_written_before_the_record_that_names_them(run, tmp_path, mo
     assert not path.exists() and path.with_suffix(".pt").exists()
 
 
+def test_the_record_counts_how_often_the_test_titles_were_looked_at(run, tmp_path):
+    def looks(made, step="02_adamw"):
+        return save(made, tmp_path, step)["test_looks"]
+
+    assert [looks(run), looks(run)] == [1, 1]  # the same run, scored again
+    state = run.model.state_dict()
+    other = copy.deepcopy(run)
+    other.model.load_state_dict({k: v + 0.5 for k, v in state.items()})
+    assert looks(other) == 2
+    assert looks(run) == 3
+    assert looks(run, "ablations/rope") == 0  # which is not scored on them
+    path = tmp_path / "results" / "smoke" / "02_adamw.json"
+    there = json.loads(path.read_text())
+    there["stories"]["sha256"] = "0" * 64
+    path.write_text(json.dumps(there))
+    assert looks(run) == 1  # the titles of other stories are other titles
+
+
+def test_looks_of_before_they_were_counted_are_added(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(lib.record, "TEST_LOOKS", {"smoke/02_adamw": 4})
+    save(run, tmp_path, "02_adamw")
+    path = tmp_path / "results" / "smoke" / "02_adamw.json"
+    there = json.loads(path.read_text())
+    del there["test_looks"], there["weights"]
+    path.write_text(json.dumps(there))
+    assert save(run, tmp_path, "02_adamw")["test_looks"] == 5
+
+
 def test_what_a_record_says_of_its_making_is_the_runs_own(run):
     record = make_record(run, "02_adamw", "AdamW")
     for name in ("created", "speed", "environment", "accepted", "curve"):
@@ -309,6 +337,32 @@ def test_predictions_are_the_models_own(smoke_book):
     assert prediction["top"][0]["p"] == pytest.approx(p.max().item(), rel=1e-4)
     assert prediction["top"][0]["token"] == tokenizer.token(int(p.argmax()))
     assert (inside.start + inside.rest).startswith(inside.start + prediction["target"])
+
+
+def test_a_mark_of_capitals_comes_with_the_token_after_it(smoke_book):
+    out, _ = smoke_book
+    titles = load_titles(load_preset("smoke"), "synthetic")
+    model, tokenizer = load_model(out, "smoke", "04_lowest_loss")
+    _, between = contexts(load_preset("smoke"), titles)
+    prediction = predict(model, tokenizer, between, count=30)
+
+    def p_of(ids):  # of a run of tokens after where a title has ended, by the model alone
+        before = [tokenizer.eos_id, *tokenizer.stream(between.titles).tolist()]
+        rows = [[*before, *ids[:i]][-model.block_size :] for i in range(len(ids))]
+        steps = [model(torch.tensor([row]))[0, -1].softmax(-1) for row in rows]
+        return math.prod(step[i].item() for step, i in zip(steps, ids, strict=True))
+
+    pieces = {tokenizer.token(i): i for i in range(tokenizer.vocab_size)}
+    marked = [top for top in prediction["top"] if top["token"][0] in MARKS]
+    assert marked and not {*MARKS} & {top["token"] for top in prediction["top"]}
+    for top in marked:
+        ids = [pieces[top["token"][0]], pieces[top["token"][1:]]]
+        assert top["p"] == pytest.approx(p_of(ids), rel=1e-4)
+    every = [p_of([i]) for i in range(tokenizer.vocab_size) if i not in tokenizer.mark_ids]
+    every += [p_of([m, i]) for m in tokenizer.mark_ids for i in range(tokenizer.vocab_size)]
+    best = sorted(every, reverse=True)[:30]
+    assert [top["p"] for top in prediction["top"]] == pytest.approx(best, rel=1e-3)
+    assert prediction["target"][0] in MARKS and len(prediction["target"]) > 1
 
 
 def test_words_add_up_to_titles_and_titles_to_the_loss(smoke_book):

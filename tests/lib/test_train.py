@@ -4,6 +4,7 @@ import math
 import multiprocessing
 import os
 import random
+import re
 import signal
 import time
 from dataclasses import replace
@@ -254,11 +255,13 @@ def test_a_long_value_is_cut_where_it_begins_to_differ(tmp_path):
 
 
 def test_when_where_and_how_fast_are_those_of_the_training(tmp_path, monkeypatch):
-    import lib.train as module
+    import lib.train
+    import lib.watch
 
     first = train(CONFIG, TITLES, folder=tmp_path)
-    monkeypatch.setattr(module, "environment", lambda *_: {"commit": "another"})
-    monkeypatch.setattr(module, "peak_memory", lambda: 1 << 60)
+    another = first.environment | {"commit": "another"}
+    monkeypatch.setattr(lib.train, "environment", lambda *_: another)
+    monkeypatch.setattr(lib.watch, "peak_memory", lambda: 1 << 60)
     again = train(CONFIG, TITLES, folder=tmp_path)
     assert again.resumed == again.steps == first.steps
     for name in ("created", "speed", "environment", "identity", "curve"):
@@ -269,6 +272,7 @@ def test_when_where_and_how_fast_are_those_of_the_training(tmp_path, monkeypatch
 def test_tokens_per_second_is_what_a_clock_beside_it_says(monkeypatch):
     """A clock that moves one second a step and is stopped while the model is measured."""
     import lib.train as module
+    import lib.watch
 
     now = [0.0]
     losses, measure = module.losses, module._measure
@@ -283,11 +287,55 @@ def test_tokens_per_second_is_what_a_clock_beside_it_says(monkeypatch):
 
     monkeypatch.setattr(module, "losses", a_second)
     monkeypatch.setattr(module, "_measure", a_hundred)
-    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(lib.watch.time, "perf_counter", lambda: now[0])
     run = train(CONFIG, TITLES)
     tokens = CONFIG.block_size * CONFIG.batch_size
     assert run.speed["tokens_per_second"] == pytest.approx(tokens)
     assert run.speed["seconds"] == pytest.approx(run.steps + 100 * len(run.curve))
+
+
+def test_a_long_run_says_at_its_start_how_long_it_takes_and_what_would_be_faster(
+    monkeypatch, capsys
+):
+    """Two seconds a step and a hundred an evaluation, by a clock of the test's own."""
+    import lib.train as module
+    import lib.watch
+
+    now = [0.0]
+    losses, measure = module.losses, module._measure
+
+    def two_seconds(*arguments):
+        now[0] += 2.0
+        return losses(*arguments)
+
+    def a_hundred(*arguments):
+        now[0] += 100.0
+        return measure(*arguments)
+
+    monkeypatch.setattr(module, "losses", two_seconds)
+    monkeypatch.setattr(module, "_measure", a_hundred)
+    monkeypatch.setattr(lib.watch.time, "perf_counter", lambda: now[0])
+    run = train(CONFIG, TITLES)
+    told = capsys.readouterr().out
+    minutes = round((2 * (run.steps - 3) + 100 * CONFIG.epochs * CONFIG.evals_per_epoch) / 60)
+    assert f"{run.steps:,} steps on {run.environment['device']}, in " in told
+    assert abs(int(told.split(" h ")[1].split(" min")[0]) - minutes) <= 2
+    assert "no GPU" in told and "Runtime → Change runtime type" in told
+    monkeypatch.setattr(lib.watch, "LONG", 1e9)
+    train(CONFIG, TITLES)
+    assert "no GPU" not in capsys.readouterr().out
+    train(CONFIG, TITLES, quiet=True)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_bar_moves_while_a_model_is_measured(monkeypatch, capsys):
+    import lib.watch
+
+    now = iter(range(0, 10**9, 2))  # every look at the clock is two seconds later
+    monkeypatch.setattr(lib.watch.time, "perf_counter", lambda: float(next(now)))
+    train(CONFIG, TITLES)
+    shares = re.findall(r"evaluating, (\d+)%", capsys.readouterr().out)
+    assert {"100"} < set(shares)
 
 
 def test_a_run_says_its_losses_by_epoch_and_how_fast_it_was(tmp_path, capsys):
