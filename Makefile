@@ -39,14 +39,14 @@ publish: setup ## the same, in place: rewrites notebooks/, figures/ and results/
 	$(BOOK) publish --preset $(PRESET) $(FLAGS)
 
 seeds: PRESET = tiny
-seeds: setup ## STEP=02_adamw SEEDS=5 PRESET=tiny STORIES=path: train a step (or all) under several seeds
+seeds: $(VENV)/dev ## STEP=02_adamw SEEDS=5 PRESET=tiny STORIES=path: train a step (or all) under several seeds
 	$(BOOK) seeds --preset $(PRESET) --seeds $(or $(SEEDS),5) $(FLAGS)
 
 peer: setup ## STORIES=path [PRESET=full RECIPE=public_best_own]: train the best public recipe on the same titles
 	$(BOOK) peer --preset $(PRESET) $(if $(RECIPE),--recipe $(RECIPE)) $(FLAGS)
 
 ladder search: PRESET = tiny
-ladder: setup ## STORIES=path [SEEDS=3 PRESET=tiny LEVERS="muon mask" LIKE=tiny]: try the changes of step three in turn
+ladder: $(VENV)/dev ## STORIES=path [SEEDS=3 PRESET=tiny LEVERS="muon mask" LIKE=tiny]: try the changes of step three in turn
 	$(BOOK) ladder --preset $(PRESET) --seeds $(or $(SEEDS),3) $(if $(LEVERS),--levers $(LEVERS)) $(if $(LIKE),--like $(LIKE)) $(FLAGS)
 
 search: $(VENV)/dev ## STORIES=path [TRIALS=20 PRESET=tiny STORAGE=url]: tune step three's settings together

@@ -1,6 +1,7 @@
 """The command line: `python -m book --help`."""
 
 import argparse
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -144,9 +145,18 @@ def _publish(options):
     publish(options.preset, options.stories, options.step, options.resume)
 
 
+def _needs(package):
+    """Say before anything is trained that a package is missing which the tests have."""
+    if importlib.util.find_spec(package) is None:
+        raise ValueError(
+            f"This needs {package}, which is not here: pip install -r requirements-dev.txt"
+        )
+
+
 def _seeds(options):
     from studies import seeds  # needs PyTorch, which not every command loads
 
+    _needs("scipy")
     _, titles = resolve_stories(options.preset, options.stories)
     for step in options.steps or STEPS:
         seeds.train_seeds(step, options.preset, titles, options.out, options.seeds, options.resume)
@@ -164,6 +174,7 @@ def _peer(options):
 def _ladder(options):
     from studies import ladder
 
+    _needs("scipy")
     levers = ladder.choose(options.levers)
     like = ladder.read_ladder(options.out, options.like) if options.like else None
     _, titles = resolve_stories(options.preset, options.stories)
@@ -173,13 +184,11 @@ def _ladder(options):
 def _search(options):
     from studies import search
 
+    _needs("optuna")
     _, titles = resolve_stories(options.preset, options.stories)
-    try:
-        search.search(
-            options.preset, titles, options.out, options.trials, options.storage, options.resume
-        )
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{error}. Run `pip install -r requirements-dev.txt` first.") from error
+    search.search(
+        options.preset, titles, options.out, options.trials, options.storage, options.resume
+    )
 
 
 def _bench(options):

@@ -134,36 +134,39 @@ def _rows(axes, names):
 
 
 def ladder(out, label: str, record: dict) -> Drawing:
-    """Draw what each rung of a ladder gained over the rung below it, with two standard errors.
+    """Draw what each rung of a ladder gained over the rung below it, and where it lies with 95 %.
 
-    A ladder of one seed has none. A filled point is a change that was kept, a hollow one a change
-    that was not.
+    The thin line is over seeds, and a ladder of one seed has none; the broad, faint one is over
+    draws of titles. A filled point is a change that was kept, a hollow one a change that was not.
     """
-    rungs = _tried(record)
-    gains = [rung["gain"] for rung in rungs]
-    errors = [2 * rung.get("standard_error", 0) for rung in rungs]
-    count = record["seeds"]
+    rungs, count, own = _tried(record), record["seeds"], color(LADDER["to"])
 
     def plot(axes):
-        own = color(LADDER["to"])
         axes.axvline(0, color=GREY, linewidth=1)
-        for place, (rung, gain, error) in enumerate(zip(rungs, gains, errors, strict=True)):
+        for place, rung in enumerate(rungs):
             face = own if rung["kept"] else "none"
-            axes.plot([gain - error, gain + error], [place] * 2, color=own, linewidth=1)
-            axes.plot(gain, place, "o", color=own, markerfacecolor=face, markersize=8, zorder=3)
-            axes.annotate(f"{gain:+.3f}", (max(gain + error, 0), place), (8, 0), va="center",
+            ends = [rung["gain"]]
+            for name, width, alpha in (("titles", 7, 0.2), (None, 1.5, 1)):
+                span = rung.get(name) if name else rung
+                if span and "low" in span:
+                    ends += [span["low"], span["high"]]
+                    axes.plot(ends[-2:], [place] * 2, color=own, linewidth=width, alpha=alpha)
+            axes.plot(rung["gain"], place, "o", color=own, markerfacecolor=face, markersize=7,
+                      zorder=3)  # fmt: skip
+            axes.annotate(f"{rung['gain']:+.3f}", (max(*ends, 0), place), (8, 0), va="center",
                           textcoords="offset points", fontsize=10)  # fmt: skip
         _rows(axes, [rung["title"] for rung in rungs])
         axes.margins(x=0.2)
         axes.set(xlabel=GAIN, title=f"● kept   ○ not kept\n{caption(record)}, {_seeds(count)}")
 
+    def error(rung):
+        return f" ({rung['low']:+.4f} to {rung['high']:+.4f})" if "low" in rung else ""
+
     alt = "What each change gained over the rung below, nats per character: " + "; ".join(
-        f"{rung['title']} {gain:+.4f}"
-        + (f" ± {error:.4f}" if count > 1 else "")
-        + ("" if rung["kept"] else " (not kept)")
-        for rung, gain, error in zip(rungs, gains, errors, strict=True)
+        f"{rung['title']} {rung['gain']:+.4f}{error(rung)}" + ("" if rung["kept"] else ", not kept")
+        for rung in rungs
     )
-    columns = ["name", "title", "gain", "standard_error", "kept", "mean", "seconds"]
+    columns = ["name", "title", "gain", "low", "high", "p", "p_holm", "kept", "mean", "seconds"]
     data = pd.DataFrame([{name: rung.get(name) for name in columns} for rung in rungs])
     return draw(out, label, data, alt, plot, 1.3 + 0.4 * len(rungs))
 

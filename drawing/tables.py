@@ -117,13 +117,13 @@ def steps_table(records: list[dict], others=()) -> Table:
 def ladder_table(ladder: dict, kept: bool) -> Table:
     """Return the changes of a ladder that were kept, or those that were not: reason and gain.
 
-    Gains are how much lower the loss was than on the rung below, ± one standard error where there
-    are several seeds, in nats per character.
+    Gains are how much lower the loss was than on the rung below, in nats per character, and where
+    there are several seeds, between what they lie with 95 %.
     """
 
     def gain(rung):
-        error = f" ± {rung['standard_error']:.4f}" if "standard_error" in rung else ""
-        return f"{rung['gain']:+.4f}{error}"
+        between = f" ({rung['low']:+.4f} to {rung['high']:+.4f})" if "low" in rung else ""
+        return f"{rung['gain']:+.4f}{between}"
 
     rows = [
         {

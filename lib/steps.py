@@ -99,6 +99,11 @@ RECIPES = {
 # The ladder's rungs, in order: each is tried on top of those that were kept before it.
 LADDER = {"from": "03_rope_vocab", "to": "04_lowest_loss"}
 LEVERS = {
+    "rate": {
+        "title": "four times AdamW's rate",
+        "why": "step one's 5e-4 was chosen for a larger model; from 1e-3 to 6e-3 this is best",
+        "changes": {"learning_rate": 2e-3},
+    },
     "muon": {
         "title": "Muon",
         "why": "a matrix is moved in all its directions alike, and so learns more from each step",

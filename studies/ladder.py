@@ -1,8 +1,11 @@
 """The ladder from step two to step three: one change at a time, each against the rung below it.
 
-- A rung is a configuration under several seeds. A change is kept where it lowers their mean loss by
-  more than two standard errors of the difference; the next change is tried on what was kept. What
-  is tried, and in which order, is `lib.steps.LEVERS`.
+- A rung is a configuration under several seeds. A change is kept where it lowers their mean loss
+  and Welch's test says that chance does so less than one time in twenty; the next change is tried
+  on what was kept. What is tried, and in which order, is `lib.steps.LEVERS`.
+- That is enough to go on with, not to claim: of so many rungs one may well be kept by chance, so
+  `p_holm` asks what is left where all are asked at once, and `titles` whether other titles would
+  agree. A gain that was kept is an over-estimate: the luck that it had is why it was kept.
 - A ladder on another preset may follow one that is there: the same configurations, whatever they
   gain. That shows whether the gains on the smaller preset hold on the larger, for which one seed,
   without an error, will do.
@@ -33,13 +36,14 @@ from lib.files import (
 from lib.identity import digest
 from lib.steps import LADDER, LEVERS
 
-from .seeds import FIRST, differing, identity_of, run_seeds, tell
-from .statistics import difference
+from .seeds import FIRST, differing, identity_of, mean_nats, run_seeds, tell
+from .statistics import LEVEL, difference, holm, over_titles
 
 START = LADDER["from"]
 FIXED = ("stories", "titles", "seeds", "like", "rungs")  # what nobody can vouch for
+STATISTICS = ("low", "high", "p", "p_paired")  # of `studies.statistics.difference`
 _RUNG = exactly(
-    ("gain", "standard_error", "kept", "why"),
+    ("gain", "standard_error", "kept", "why", *STATISTICS, "p_holm", "titles", "title_nats"),
     title=TEXT,
     why=TEXT,
     changes={"type": "object"},
@@ -47,6 +51,13 @@ _RUNG = exactly(
     mean=NUMBER,
     gain=NUMBER,  # how much lower than the rung below, nats per character
     standard_error={"type": "number", "minimum": 0},  # of the gain, under two seeds or more
+    low=NUMBER,  # which hold the gain with 95 % confidence
+    high=NUMBER,
+    p=NUMBER,  # how often chance makes such a difference
+    p_paired=NUMBER,  # the same, of the differences seed by seed
+    p_holm=NUMBER,  # p, where all rungs are asked at once
+    titles=exactly(low=NUMBER, high=NUMBER),  # of the gain, over draws of titles
+    title_nats=NUMBERS,  # of each validation title, the mean over the seeds
     kept={"type": "boolean"},
     seconds=NUMBER,  # of one run, on average
 )
@@ -88,8 +99,8 @@ def climb(
 ) -> dict:
     """Try `levers` in turn from step two on, a line a run; write and return the ladder's record.
 
-    A change is kept where it gains more than two standard errors, or, given the record of another
-    ladder as `like`, where that one kept it.
+    A change is kept where it gains by more than chance does, or, given the record of another ladder
+    as `like`, where that one kept it.
 
     Writes `out/results/<preset>/ladder.json` after each rung. Where there is one, what it has not
     tried yet is tried on top of what it kept; a run that was trained before is taken from its
@@ -140,10 +151,11 @@ def climb(
             lever, tried = levers[name], config.change(**levers[name]["changes"])
             runs = seeds(name, tried)
             rung = _rung(lever["title"], lever["changes"], runs) | {"why": lever["why"]}
-            rung |= _judge(below, rung, verdicts.get(name))
+            rung |= _judge(below, rung, verdicts.get(name), runs[0]["titles"]["val_chars"])
             error = f" ± {rung['standard_error']:.4f}" if "standard_error" in rung else ""
             print(f"{lever['title']}: {rung['gain']:+.4f}{error}", flush=True)
             rungs[name] = rung
+            _ask_all_at_once(rungs)
             record["accepted"] = sorted({*record["accepted"], *_accepted(runs)})
             record["created"] = datetime.now(UTC).isoformat(timespec="seconds")
             record["environment"] = runs[0]["environment"]
@@ -239,14 +251,27 @@ def _rung(title, changes, runs):
         "losses": losses,
         "mean": statistics.mean(losses),
         "seconds": statistics.mean(run["speed"]["seconds"] for run in runs),
+        "title_nats": mean_nats(runs),
     }
 
 
-def _judge(below, rung, kept):
+def _judge(below, rung, kept, chars):
     """Return what a rung gained over the one below it, how surely, and whether it is kept."""
-    if len(rung["losses"]) == 1:
-        return {"gain": below["mean"] - rung["mean"], "kept": kept}
-    found = difference(below["losses"], rung["losses"])
-    gain, error = -found["difference"], found["standard_error"]
-    kept = found["real"] and gain > 0 if kept is None else kept
-    return {"gain": gain, "standard_error": error, "kept": kept}
+    drawn = over_titles(rung["title_nats"], below["title_nats"], chars)
+    found = {
+        "gain": below["mean"] - rung["mean"],
+        "titles": {name: drawn[name] for name in ("low", "high")},
+    }
+    if len(rung["losses"]) > 1:
+        surely = difference(rung["losses"], below["losses"], paired=True)
+        found |= {name: surely[name] for name in ("standard_error", *STATISTICS)}
+    if kept is None:
+        kept = found["gain"] > 0 and found["p"] < LEVEL
+    return {**found, "kept": kept}
+
+
+def _ask_all_at_once(rungs):
+    """Put Holm's correction of `p` in each of `rungs` that has one."""
+    tested = [rung for rung in rungs.values() if "p" in rung]
+    for rung, p in zip(tested, holm([rung["p"] for rung in tested]), strict=True):
+        rung["p_holm"] = p

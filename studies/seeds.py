@@ -19,22 +19,25 @@ from pathlib import Path
 from lib.compare import compare_alike
 from lib.config import PRESETS, Config, load_step, title_of
 from lib.data import Titles
+from lib.details import read_detail
 from lib.device import best_device, use_bf16
-from lib.files import as_json, check, exactly, held, read_json, results, write_json
+from lib.files import NUMBER, NUMBERS, as_json, check, exactly, held, read_json, results, write_json
 from lib.identity import identity
+from lib.predictions import title_losses
 from lib.record import make_record, read_record, save
 from lib.steps import PUBLIC_BEST, STEPS
 from lib.tokenizer import train_tokenizer
 from lib.train import train
 
-from .statistics import difference, standard_error
+from .statistics import LEVEL, difference, holm, over_titles, standard_error
 
 FIRST = 1337
+REAL, CHANCE = "real", "not told from chance"  # a difference where p_holm is below LEVEL, or not
 DIFFERENCES = "differences"  # the record that compares each step with the step before it
 
 _LIST = {"type": "array", "items": {"type": "number"}, "minItems": 2}
 SCHEMA = exactly(
-    ("identity", "accepted"),  # which records of before do not have: they are of unknown code
+    ("identity", "accepted", "title_nats"),  # which records of before do not have
     step={"type": "string"},
     title={"type": "string"},
     preset={"enum": list(PRESETS)},
@@ -52,14 +55,21 @@ SCHEMA = exactly(
     mean={"type": "number"},
     sd={"type": "number", "minimum": 0},
     standard_error={"type": "number", "minimum": 0},
+    title_nats=NUMBERS,  # of each validation title, the mean over the seeds
     environment={"type": "object"},
 )
 _DIFFERENCE = exactly(
+    ("p_paired", "titles"),  # where the seeds are the same, where the titles' nats are there
     before={"type": "string"},
     difference={"type": "number"},
     standard_error={"type": "number", "minimum": 0},
-    real={"type": "boolean"},
-    verdict={"enum": ["real", "within two standard errors"]},
+    low={"type": "number"},  # which hold the difference with 95 % confidence
+    high={"type": "number"},
+    p={"type": "number"},  # how often chance makes such a difference
+    p_paired={"type": "number"},  # the same, of the differences seed by seed
+    p_holm={"type": "number"},  # p, where all steps are asked at once
+    titles=exactly(difference=NUMBER, low=NUMBER, high=NUMBER),  # over draws of titles
+    verdict={"enum": [REAL, CHANCE]},
 )
 DIFFERENCES_SCHEMA = {"type": "object", "additionalProperties": _DIFFERENCE}
 
@@ -97,17 +107,25 @@ def run_seeds(
 ) -> list[dict]:
     """Train `config` under each of `seeds`, a line for each; return the run record of each.
 
-    The checkpoints are left in `folder`, in `<name>-<seed>`.
+    Each has `title_nats` beside, the nats of each validation title. The checkpoints are left in
+    `folder`, in `<name>-<seed>`.
     """
     runs = []
     for seed in seeds:
         print(f"{name:<16} seed {seed}", end=" ", flush=True)
         place = folder / f"{name}-{seed}"
         run = train(config.change(seed=seed), titles, folder=place, resume=resume, quiet=True)
-        runs.append(make_record(run, f"seeds/{name}-{seed}", str(seed)))
+        nats = [sum(title) for title in title_losses(run.model, run.tokenizer, titles.val)]
+        runs.append(make_record(run, f"seeds/{name}-{seed}", str(seed)) | {"title_nats": nats})
         loss = f"{run.curve[-1]['full_coverage']:.4f} nats per character"
         print(f"{loss}, {run.speed['seconds']:,.0f} s.{_told(run)}", flush=True)
     return runs
+
+
+def mean_nats(runs: list[dict]) -> list[float]:
+    """Return the nats of each validation title, the mean over `runs`, to a ten-thousandth."""
+    by_title = zip(*(run["title_nats"] for run in runs), strict=True)
+    return [round(statistics.fmean(title), 4) for title in by_title]
 
 
 def train_recipe(
@@ -156,6 +174,7 @@ def summary(step: str, title: str, runs: list[dict]) -> dict:
         "mean": statistics.mean(losses["full_coverage"]),
         "sd": statistics.stdev(losses["full_coverage"]),
         "standard_error": standard_error(losses["full_coverage"]),
+        "title_nats": mean_nats(runs),
     }
 
 
@@ -236,7 +255,8 @@ def _published(out, step, config, titles):
         return []  # of other code, perhaps its notebook's own
     loss = f"{record['losses']['full_coverage']:.4f} nats per character"
     print(f"{step:<16} seed {config.seed} {loss}. Published before.", flush=True)
-    return [record]
+    nats = read_detail(out, config.preset, step, "titles")["val"]
+    return [record | {"title_nats": nats}]
 
 
 def _write_differences(out, preset):
@@ -255,9 +275,15 @@ def _write_differences(out, preset):
         if differing(*(record.get("identity", {}).get("code", {}) for record in pair)):
             print(f"{step} is not compared with {before}: other code trained it.", flush=True)
             continue
-        found = difference(*(record["full_coverage"] for record in pair))
-        verdict = "real" if found["real"] else "within two standard errors"
-        differences[step] = {"before": before, **found, "verdict": verdict}
+        alike = pair[0]["seeds"] == pair[1]["seeds"]
+        found = difference(*(record["full_coverage"] for record in pair), paired=alike)
+        if all("title_nats" in record for record in pair):
+            nats = (record["title_nats"] for record in pair)
+            found["titles"] = over_titles(*nats, pair[0]["titles"]["val_chars"])
+        differences[step] = {"before": before, **found}
+    corrected = holm([found["p"] for found in differences.values()])
+    for found, p in zip(differences.values(), corrected, strict=True):
+        found |= {"p_holm": p, "verdict": REAL if p < LEVEL else CHANCE}
     check(differences, DIFFERENCES_SCHEMA, DIFFERENCES)
     write_json(results(out, preset, f"seeds/{DIFFERENCES}"), differences)
 

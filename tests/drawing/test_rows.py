@@ -7,9 +7,9 @@ from drawing import rows
 from drawing.style import color
 
 HERE = {"preset": "tiny", "stories": {"source": "file"}}
-MUON = {"title": "Muon", "gain": 0.5, "standard_error": 0.02, "kept": True, "mean": 1.5}
-GATE = {"title": "gate", "gain": -0.1, "standard_error": 0.05, "kept": False, "mean": 1.6}
-MASK = {"title": "mask", "gain": 0.2, "standard_error": 0.01, "kept": True, "mean": 1.3}
+MUON = {"title": "Muon", "gain": 0.5, "low": 0.46, "high": 0.54, "kept": True, "mean": 1.5}
+GATE = {"title": "gate", "gain": -0.1, "low": -0.2, "high": 0.0, "kept": False, "mean": 1.6}
+MASK = {"title": "mask", "gain": 0.2, "low": 0.18, "high": 0.22, "kept": True, "mean": 1.3}
 LADDER = {
     **HERE,
     "seeds": 3,
@@ -61,17 +61,26 @@ def test_a_rung_of_the_ladder_is_filled_where_it_was_kept(tmp_path, drawn):
     assert axes.get_title(loc="left").startswith("● kept   ○ not kept\n")
     assert axes.get_title(loc="left").endswith("file stories, preset tiny, 3 seeds")
     assert texts(axes) == {0: "+0.500", 1: "-0.100", 2: "+0.200"}
-    assert drawing.alt.count("(not kept)") == 1
-    assert "gate -0.1000 ± 0.1000 (not kept)" in drawing.alt
+    assert drawing.alt.count("not kept") == 1
+    assert "gate -0.1000 (-0.2000 to +0.0000), not kept" in drawing.alt
 
 
-def test_the_bar_of_a_rung_is_two_standard_errors_to_each_side(tmp_path, drawn):
+def test_the_bar_of_a_rung_is_where_its_gain_lies_with_95_percent(tmp_path, drawn):
     rows.ladder(tmp_path, "ladder", LADDER)
     assert bars(drawn[0]) == {
         0: pytest.approx([0.46, 0.54]),
         1: pytest.approx([-0.2, 0.0]),
         2: pytest.approx([0.18, 0.22]),
     }
+
+
+def test_a_broad_bar_is_where_it_lies_over_titles(tmp_path, drawn):
+    rungs = dict(LADDER["rungs"])
+    rungs["muon"] = {**rungs["muon"], "titles": {"low": 0.3, "high": 0.7}}
+    rows.ladder(tmp_path, "ladder", {**LADDER, "rungs": rungs})
+    broad = [line for line in drawn[0].lines if line.get_linewidth() > 3]
+    assert [line.get_xydata().tolist() for line in broad] == [[[0.3, 0], [0.7, 0]]]
+    assert {text.xy for text in drawn[0].texts} >= {(0.7, 0)}  # the number stands beyond it
 
 
 def test_two_ladders_compare_the_rungs_that_both_have(tmp_path, drawn):

@@ -158,17 +158,18 @@ def test_a_run_is_summed_up_with_the_unit_of_each_number():
     }
 
 
-def test_the_ladder_is_told_in_two_tables_with_one_standard_error():
+def test_the_ladder_is_told_in_two_tables_with_where_a_gain_lies():
     rungs = {
         "03_rope_vocab": {"title": "step two", "mean": 2.0},
-        "muon": {"title": "Muon", "why": "it moves", "gain": 0.5, "standard_error": 0.02},
-        "gate": {"title": "gate", "why": "it shuts", "gain": -0.1, "standard_error": 0.05},
+        "muon": {"title": "Muon", "why": "it moves", "gain": 0.5, "low": 0.48, "high": 0.52},
+        "gate": {"title": "gate", "why": "it shuts", "gain": -0.1, "low": -0.2, "high": 0.0},
         "mask": {"title": "mask", "why": "it hides", "gain": 0.25},
     }
     for name, kept in (("muon", True), ("gate", False), ("mask", True)):
         rungs[name]["kept"] = kept
     head, *kept = texts(tables.ladder_table({"rungs": rungs}, kept=True))
     assert head == ["change", "what we expected", "gain"]
-    assert kept == [["Muon", "it moves", "+0.5000 ± 0.0200"], ["mask", "it hides", "+0.2500"]]
+    between = "+0.5000 (+0.4800 to +0.5200)"
+    assert kept == [["Muon", "it moves", between], ["mask", "it hides", "+0.2500"]]
     (left,) = texts(tables.ladder_table({"rungs": rungs}, kept=False))[1:]
-    assert left == ["gate", "it shuts", "-0.1000 ± 0.0500"]
+    assert left == ["gate", "it shuts", "-0.1000 (-0.2000 to +0.0000)"]

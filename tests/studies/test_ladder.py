@@ -7,6 +7,7 @@ import statistics
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from drawing import rows, tables
 from lib.config import load_step
@@ -66,7 +67,7 @@ def part(climbed, tmp_path):
     return tmp_path
 
 
-def test_a_change_is_kept_where_it_gains_more_than_two_standard_errors(climbed):
+def test_a_change_is_kept_where_it_gains_more_than_chance_does(climbed):
     _, record, _ = climbed
     assert list(record["rungs"]) == ["03_rope_vocab", *FOUR]
     below, *tried = record["rungs"].values()
@@ -77,22 +78,42 @@ def test_a_change_is_kept_where_it_gains_more_than_two_standard_errors(climbed):
         errors = [statistics.stdev(r["losses"]) / math.sqrt(2) for r in (below, rung)]
         assert rung["gain"] == pytest.approx(gain)
         assert rung["standard_error"] == pytest.approx(math.hypot(*errors))
-        assert rung["kept"] == (gain > 2 * math.hypot(*errors))
+        own = stats.ttest_ind(rung["losses"], below["losses"], equal_var=False)
+        assert rung["p"] == pytest.approx(own.pvalue)
+        assert rung["low"] < gain < rung["high"]
+        assert rung["kept"] == (gain > 0 and own.pvalue < 0.05)
         below = rung if rung["kept"] else below
 
 
 @pytest.mark.parametrize(
-    ("gain", "kept"), [(0.99, False), (1.01, True), (-0.99, False), (-1.01, False)]
+    ("gain", "kept"), [(1.80, False), (1.85, True), (-1.80, False), (-1.85, False)]
 )
 def test_the_verdict_by_hand(gain, kept):
-    """Standard errors of 0.3 and 0.4 make one of 0.5 for the difference."""
-    below = {"losses": [3.7, 4.3], "mean": 4.0}
-    rung = {"losses": [4 - gain - 0.4, 4 - gain + 0.4], "mean": 4 - gain}
-    judged = ladder._judge(below, rung, None)
+    """Two errors of 0.3 are one of 0.424, and two degrees of freedom want 4.303 of them: 1.826."""
+    below = {"losses": [3.7, 4.3], "mean": 4.0, "title_nats": [8.0, 12.0]}
+    rung = {"losses": [4.3 - gain, 3.7 - gain], "mean": 4 - gain}
+    rung["title_nats"] = [8.0 - gain, 12.0 - 2 * gain]
+    judged = ladder._judge(below, rung, None, 10)
     assert judged["gain"] == pytest.approx(gain)
-    assert judged["standard_error"] == pytest.approx(0.5)
+    assert judged["standard_error"] == pytest.approx(0.3 * math.sqrt(2))
+    assert sorted(judged["titles"].values()) == pytest.approx(sorted([gain / 5, gain / 2.5]))
     assert judged["kept"] is kept
-    assert ladder._judge(below, rung, not kept)["kept"] is not kept  # another ladder's
+    assert ladder._judge(below, rung, not kept, 10)["kept"] is not kept  # another ladder's
+
+
+def test_holms_correction_is_over_all_rungs_that_were_tried(climbed):
+    _, record, _ = climbed
+    tried = list(record["rungs"].values())[1:]
+    p = [rung["p"] for rung in tried]
+    assert min(rung["p_holm"] for rung in tried) == pytest.approx(min(1, len(p) * min(p)))
+    assert max(rung["p_holm"] for rung in tried) >= max(p)
+
+
+def test_the_nats_of_titles_add_up_to_the_loss(climbed):
+    _, record, _ = climbed
+    for rung in record["rungs"].values():
+        total = sum(rung["title_nats"]) / record["titles"]["val_chars"]
+        assert total == pytest.approx(rung["mean"], abs=1e-4)
 
 
 def test_each_change_is_tried_on_those_that_were_kept(climbed):
@@ -169,7 +190,7 @@ def test_a_ladder_that_follows_another_keeps_what_that_one_kept(climbed, tmp_pat
     drawn = rows.ladders(tmp_path, "ladder_order", tiny, record)
     numbers = pd.read_csv(tmp_path / "figures" / "ladder_order.csv")
     alone = repr(rows.ladder(tmp_path, "ladder", record))
-    assert f"AdamW {adamw['gain']:+.4f}" in alone and "±" not in alone
+    assert f"AdamW {adamw['gain']:+.4f}" in alone and " to " not in alone
     for name, ladder_ in (("2 seeds", tiny), ("1 seed", record)):
         gains = [ladder_["rungs"][rung]["gain"] for rung in ("still", "adamw")]
         assert numbers[f"smoke, {name}"].tolist() == pytest.approx(gains)
@@ -191,7 +212,7 @@ def test_one_seed_or_an_unknown_rung_to_follow_is_refused(climbed, tmp_path):
 def test_levers_are_chosen_by_name_in_the_ladders_order():
     assert list(ladder.choose(None).items()) == list(LEVERS.items())
     assert list(ladder.choose(["mask", "muon"])) == ["muon", "mask"]
-    with pytest.raises(ValueError, match="no lever 'magic'; choose from muon, wsd"):
+    with pytest.raises(ValueError, match="no lever 'magic'; choose from rate, muon"):
         ladder.choose(["muon", "magic"])
 
 

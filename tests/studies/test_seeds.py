@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from lib.data import load_titles
 from lib.files import BOOK, held, results, write_json
@@ -84,6 +85,7 @@ def run_of(seed, loss, coverage=0.9, accepted=()):
             "coverage": coverage,
             "bits_per_byte": 2 * loss,
         },
+        "title_nats": [10 * loss, 20 * loss],
     }
 
 
@@ -95,6 +97,7 @@ def test_the_numbers_by_hand():
     assert record["standard_error"] == pytest.approx(1.5)
     assert record["official"] == [None, 3.9] and record["bits_per_byte"] == [2.0, 8.0]
     assert record["identity"] == {"code": {"model": "a"}} and record["accepted"] == []
+    assert record["title_nats"] == [25.0, 50.0]
 
 
 def test_the_coverage_is_that_of_the_runs(three):
@@ -122,14 +125,18 @@ def test_each_step_is_compared_with_the_one_before_it(tmp_path, small_steps, cap
     )
     error = np.sqrt((np.var(a["full_coverage"], ddof=1) + np.var(b["full_coverage"], ddof=1)) / 3)
     assert found["standard_error"] == pytest.approx(error)
-    assert found["real"] and found["verdict"] == "real"  # ten times the step size
+    own = stats.ttest_ind(b["full_coverage"], a["full_coverage"], equal_var=False)
+    assert found["p"] == found["p_holm"] == pytest.approx(own.pvalue)  # of a single comparison
+    assert found["p"] < 0.05 and found["verdict"] == "real"  # ten times the step size
+    assert found["titles"]["difference"] == pytest.approx(found["difference"], abs=1e-4)
+    assert found["titles"]["low"] < found["difference"] < found["titles"]["high"]
 
-    apart = np.mean(b["full_coverage"]) - np.mean(a["full_coverage"]) + error
+    apart = np.mean(b["full_coverage"]) - np.mean(a["full_coverage"]) + 2.2 * error
     near = [loss + apart for loss in a["full_coverage"]]
     write_json(path_of(tmp_path), {**a, "full_coverage": near})
     train_three(tmp_path, "02_adamw")
     found = seeds.read_differences(tmp_path, "smoke")["02_adamw"]
-    assert not found["real"] and found["verdict"] == "within two standard errors"
+    assert found["p"] > 0.05 and found["verdict"] == "not told from chance"
 
     others = {"preset": "tiny"}, {"stories": {"source": "hub"}}, {"titles": {"val": 7}}
     for other in others:
