@@ -69,13 +69,18 @@ class Drawing:
         return self.alt
 
 
-def draw(out, label: str, data: pd.DataFrame, alt: str, plot, height: float = 3.4) -> Drawing:
-    """Draw with `plot(axes)`, write `figures/<label>.svg` and the numbers `data` under `out`."""
+def draw(
+    out, label: str, data: pd.DataFrame, alt: str, plot, height: float = 3.4, strips: int = 0
+) -> Drawing:
+    """Draw with `plot(axes)`, write `figures/<label>.svg` and the numbers `data` under `out`.
+
+    With `strips` it is `plot(figures)`: so many, one above another, for panels of their own.
+    """
     write_csv(out, label, data)
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # the browser has those that DejaVu lacks
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        plot(figure.subplots())
+        plot(figure.subfigures(strips, squeeze=False)[:, 0] if strips else figure.subplots())
         svg = io.StringIO()
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
     # Verdana is as wide as DejaVu Sans, so that text keeps its place where that is not installed.

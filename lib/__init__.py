@@ -22,6 +22,7 @@ predictions   what a model expects and writes
 details       what is drawn of a model, kept beside its record
 compare       which records compare
 record        the run record, and the weights beside it
+published     the records that come with the book
 compression   what xz and PPMd make of titles
 files         written whole or not at all, read, checked
 colab         the setup of a notebook in Colab

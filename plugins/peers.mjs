@@ -1,6 +1,6 @@
 // Public results on the same challenge, read from results/peers.json when the site is built: what
 // notebooks/measuring_notebook.ipynb made of peers.csv.
-//   {peer}`baseline.reported:.3f`   a field of a row: reported, coverage, corrected, block, batch
+//   {peer}`baseline.reported:.3f`   a field of a row: reported, coverage, corrected, least, most, …
 //   :::{peers-table}                every row, with its loss divided by its coverage
 //   :label: table_peers
 //   The caption.
@@ -15,8 +15,10 @@ const peerValue = (root, expression) =>
   evaluate(expression, (dotted) => field(readPeers(root), dotted.split('.'), 'results/peers.json'));
 
 function corrected(peer) {
-  if (peer.corrected !== null) return format(peer.corrected, '.3f');
-  return peer.lossless ? 'coverage not known' : 'not comparable: lossy';
+  if (peer.unfair) return `not comparable: ${peer.unfair}`;
+  if (peer.corrected === null) return 'tokens not known';
+  const [least, most] = [peer.least, peer.most].map((loss) => format(loss, '.3f'));
+  return `${format(peer.corrected, '.3f')} (${least} to ${most})`;
 }
 
 function source(peer) {
@@ -26,6 +28,7 @@ function source(peer) {
 
 const HEADER = [
   'Who, and what did it (source)',
+  'Titles',
   'Reported',
   'Block × batch',
   'Coverage',
@@ -39,6 +42,7 @@ const cells = (peer) => [
     source(peer),
     text(')'),
   ],
+  [text(peer.titles)],
   [text(format(peer.reported, '.4f'))],
   [text(`${peer.block} × ${peer.batch}`)],
   [text(peer.coverage === null ? '–' : format(peer.coverage, '.1%'))],
@@ -53,7 +57,8 @@ const row = (contents, header) => ({
 function peersTable(data, peers) {
   const note =
     'Losses in nats per character, as reported by their authors on their own runs. ' +
-    'Coverage is an estimate, and so is what is divided by it.';
+    'Titles: those of before or after the hub’s were replaced, which do not compare. ' +
+    'Coverage is an estimate, and so is what is divided by it, between its bounds.';
   const { label } = data.options;
   const rows = Object.values(peers).map((peer) => row(cells(peer), undefined));
   return {

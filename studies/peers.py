@@ -1,7 +1,11 @@
 """What others report on the same challenge, and what it would be with every token scored.
 
 `peers.csv` holds a row for each public result: the loss that its `evaluate()` printed, the block
-and the batch of its evaluation, and the coverage that follows, where it is known.
+and the batch of that evaluation, the training tokens that a log of it counted, whether its titles
+are those of before or after the hub's were replaced, and why it compares with none, if it does not.
+
+Nobody tells how many validation tokens there were. There are nine times as many training titles,
+but the validation titles are a little shorter than a ninth, as NINTH has it.
 """
 
 import csv
@@ -9,22 +13,30 @@ from pathlib import Path
 
 from lib.files import BOOK
 
+# Validation tokens as a part of a ninth of the training tokens: what is likely, the least and the
+# most. `before`: the validation text counted by https://github.com/ruodingt/mainrun
+# (docs/analysis/tokenizer_profiler.md), at the challenge's own tokenizer; `after`: both counts in
+# one log of https://github.com/undivisible/mainrun (experiment_results/baseline.log). The bounds
+# follow from the first evaluations in the logs of https://github.com/arshchawla21/mainrun: an
+# untrained model costs ln(vocabulary) a token, which tells how many spans were scored.
+NINTH = {"before": (0.989, 0.9885, 0.9930), "after": (0.998, 0.9934, 1.0094)}
+
 
 def read_peers(path: Path = BOOK / "peers.csv") -> dict[str, dict]:
     """Return the rows of `peers.csv` by their `key`, numbers parsed, what is empty None.
 
-    `reported` is in nats per character, `lossless` whether every title comes back from its tokens.
-    `corrected` is reported / coverage, an estimate of the loss at full coverage; None where the
-    coverage is not known, and where the titles do not come back.
+    Added to each are, as estimates, `val_tokens`, the `coverage` that follows, and what is
+    `reported` (nats per character) divided by it: `corrected`, between `least` and `most`. None
+    where the tokens are not known, the last three also where the result compares with none.
 
-    Raises ValueError for a row without a source and for a number that is none.
+    Raises ValueError for a row without a source or an address, and for a number that is none.
     """
     with open(path, newline="", encoding="utf-8") as file:
         return {row["key"]: _parse(row) for row in csv.DictReader(file)}
 
 
-def coverage_of(tokens, block: int, batch: int):
-    """Return the share of `tokens`, a number or an array, that `evaluate()` scores.
+def coverage_of(tokens: int, block: int, batch: int) -> float:
+    """Return the share of `tokens` that `evaluate()` scores.
 
     It scores those of whole spans of block × batch tokens, with one more between two of them.
     """
@@ -32,27 +44,38 @@ def coverage_of(tokens, block: int, batch: int):
     return tokens // (span + 1) * span / tokens
 
 
-def explains(tokens, peer: dict):
-    """Return whether `tokens` validation tokens give the coverage told of `peer`, as it is told."""
-    return abs(coverage_of(tokens, peer["block"], peer["batch"]) - peer["coverage"]) <= 0.0005
-
-
 def _parse(row):
     key = row["key"]
     if None in row or None in row.values():
         raise ValueError(f"peers.csv: {key} has not as many fields as the header.")
-    if not row["source"]:
-        raise ValueError(f"peers.csv: {key} has no source.")
+    for name in ("source", "url"):
+        if not row[name]:
+            raise ValueError(f"peers.csv: {key} has no {name}.")
+    if row["titles"] not in NINTH:
+        raise ValueError(f"peers.csv: titles of {key} is {row['titles']!r}, not before or after.")
     peer = {name: value or None for name, value in row.items()}
-    for name, kind in (("reported", float), ("block", int), ("batch", int), ("coverage", float)):
-        if name == "coverage" and not row[name]:
+    kinds = {"reported": float, "block": int, "batch": int, "train_tokens": int}
+    for name, kind in kinds.items():
+        if name == "train_tokens" and not row[name]:
             continue
         try:
             peer[name] = kind(row[name])
         except ValueError as error:
             message = f"peers.csv: {name} of {key} is {row[name]!r}, which is no such number."
             raise ValueError(message) from error
-    peer["lossless"] = row["lossless"] == "yes"
-    fair = peer["lossless"] and peer["coverage"]
-    peer["corrected"] = peer["reported"] / peer["coverage"] if fair else None
-    return peer
+    return peer | _estimates(peer)
+
+
+def _estimates(peer):
+    names = ("val_tokens", "coverage", "corrected", "least", "most")
+    found = dict.fromkeys(names)
+    if peer["train_tokens"] is None:
+        return found
+    likely, fewest, most = (round(peer["train_tokens"] / 9 * f) for f in NINTH[peer["titles"]])
+    span = peer["block"], peer["batch"]
+    found |= {"val_tokens": likely, "coverage": coverage_of(likely, *span)}
+    if not peer["unfair"]:
+        losses = [peer["reported"] / coverage_of(n, *span) for n in range(fewest, most + 1)]
+        found |= {"corrected": peer["reported"] / found["coverage"]}
+        found |= {"least": min(losses), "most": max(losses)}
+    return found

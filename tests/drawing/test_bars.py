@@ -2,8 +2,10 @@
 
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import SubFigure
 
 from drawing import bars
 from drawing.style import color
@@ -72,3 +74,45 @@ def test_the_most_frequent_tokens_in_percent_of_the_stream(tmp_path, drawn):
     (axes,) = drawn
     assert [(name, width) for name, width, _ in read(axes)] == [("t3", 50), ("t0", 20), ("t1", 20)]
     assert axes.get_xlabel() == "share of the training tokens (%)"
+
+
+def test_rings_are_the_shares_of_the_tokens_in_training(tmp_path, drawn):
+    names = [token for token, _ in TOP]
+    tokenizer = SimpleNamespace(vocab_size=5, token=["?", *names].__getitem__)
+    run = SimpleNamespace(train_ids=torch.tensor([1, 1, 1, 2, 3, 3, 0, 0, 0, 0]))
+    run.tokenizer = tokenizer
+    bars.next_tokens(tmp_path, "next", make_record(" of"), 0, run)
+    (line,) = drawn[0].lines
+    assert line.get_xydata().tolist() == [[0.3, 0], [0.1, 1], [0.2, 2], [0.0, 3]]
+    numbers = pd.read_csv(tmp_path / "figures" / "next.csv")
+    assert numbers["share of the training tokens"].tolist() == [0.3, 0.1, 0.2, 0.0]
+    assert len(read(drawn[0])) == 4
+
+
+def test_answers_stand_side_by_side_for_each_context(tmp_path, monkeypatch):
+    panels, subplots = [], SubFigure.subplots
+
+    def kept(self, *args, **kwargs):
+        panels.append((self, subplots(self, *args, **kwargs)))
+        return panels[-1][1]
+
+    monkeypatch.setattr(SubFigure, "subplots", kept)
+    pair = [make_record(" of"), make_record(" and")]
+    for record, step in zip(pair, ("01_baseline", "02_adamw"), strict=True):
+        record |= {"step": step, "title": step}
+        other = record["predictions"][0] | {"context": "Another", "target": "<eos>"}
+        record["predictions"].append(other)
+    pair[1]["predictions"][1] |= {"top": [{"token": "<eos>", "p": 0.75}]}
+    drawing = bars.answers(tmp_path, "answers", pair)
+    assert [strip.get_suptitle() for strip, _ in panels] == ["after: The end", "after: Another"]
+    names = ["␣of", "<eos>", "␣and", "\\x0a"]
+    (a, b), (c, d) = [axes for _, axes in panels]
+    assert [name for name, _, _ in read(a)] == names == [name for name, _, _ in read(b)]
+    dark = [[name for name, _, alpha in read(axes) if alpha == 1] for axes in (a, b, c, d)]
+    assert dark == [["␣of"], ["␣and"], ["<eos>"], ["<eos>"]]
+    assert read(d) == [("<eos>", 0.75, 1.0)]
+    titles = [axes.get_title(loc="left") for axes in (a, b, c, d)]
+    assert titles[1] == "02_adamw\nreally: ␣and" and titles[2] == "01_baseline\nreally: <eos>"
+    assert "01_baseline ␣of 0.500, 02_adamw <eos> 0.750 (really <eos>)" in drawing.alt
+    numbers = pd.read_csv(tmp_path / "figures" / "answers.csv")
+    assert len(numbers) == 4 + 4 + 4 + 1

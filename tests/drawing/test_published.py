@@ -4,7 +4,6 @@ A figure of one preset and one version of Matplotlib is one file. After a change
 the figures again.
 """
 
-import csv
 import json
 
 import pytest
@@ -15,6 +14,7 @@ from lib.files import BOOK, read_json
 from lib.record import read_record, read_steps
 from lib.steps import PUBLIC_BEST
 from studies.ladder import read_ladder
+from studies.peers import read_peers
 from studies.seeds import read_seeds
 
 PRESET = json.loads((BOOK / "results" / "report.json").read_text("utf-8"))["preset"]
@@ -62,7 +62,7 @@ def redraw(out):
 
     draw_repeated(out, steps, measured)
     draw_scale(out, steps, measured)
-    draw_peers(out, measured)
+    draw_peers(out)
 
 
 def arm(name):
@@ -106,27 +106,26 @@ def draw_scale(out, steps, measured):
     )
 
 
-def draw_peers(out, measured):
-    lines = []
-    with open(BOOK / "peers.csv", encoding="utf-8", newline="") as file:
-        peers = list(csv.DictReader(file))
-    for peer in peers:
-        name = peer["key"].replace("_", " ").replace("step", "report, step")
-        line = {"name": name, "first": float(peer["reported"]), "second": None, "color": GREY}
-        if peer["lossless"] != "yes":
-            line |= {"note": "lossy: not comparable", "color": OTHER}
-        elif not peer["coverage"]:
-            line |= {"note": "not known", "range": tuple(measured["not_known"].values())}
+def draw_peers(out):
+    parts = {"before": [], "after": []}
+    for key, peer in read_peers().items():
+        name = key.replace("_", " ").replace("step", "report, step")
+        line = {"name": name, "first": peer["reported"], "second": peer["corrected"]}
+        line["color"] = OTHER if peer["unfair"] else GREY
+        if peer["unfair"]:
+            line["note"] = "not comparable"
+        elif not peer["train_tokens"]:
+            line["note"] = "not known"
         else:
-            line["second"] = line["first"] / float(peer["coverage"])
-        lines.append(line)
+            line["range"] = peer["least"], peer["most"]
+        parts[peer["titles"]].append(line)
     rows.pairs(
         out,
         "peers_corrected",
-        lines,
+        parts["before"] + parts["after"],
         columns=("as reported", "divided by coverage, an estimate"),
         what="Public results on the challenge",
-        title="the challenge's own titles",
+        title=f"the last {len(parts['after'])} on the titles of after",
     )
 
 

@@ -4,6 +4,7 @@ import json
 import lzma
 import math
 import random
+import re
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -21,10 +22,9 @@ from lib.data import load_titles
 from lib.evaluate import size_in_bytes
 from lib.record import load_model, read_record, read_steps
 from lib.tokenizer import train_tokenizer
-from studies.peers import coverage_of
+from studies.peers import coverage_of, read_peers
 
 from .. import reference
-from ..conftest import ROOT
 from ..windows import starts
 from .test_notebooks import cell
 
@@ -167,9 +167,7 @@ def test_titles_in_both_parts_are_counted_and_left_out(smoke_book, titles, measu
             assert told[part] == pytest.approx(expected, abs=1e-5), (step, part)
 
 
-def test_coverages_of_public_results_follow_from_their_spans(measured):
-    """Each count that is said to explain them is walked in spans, as `evaluate()` walks it."""
-
+def test_the_coverage_of_a_public_result_is_that_of_walked_spans():
     def walked(tokens, block, batch):
         size = block * batch
         return sum(size for _ in range(0, tokens - size, size + 1)) / tokens
@@ -178,30 +176,25 @@ def test_coverages_of_public_results_follow_from_their_spans(measured):
         for batch in (16, 64):
             expected = walked(tokens, 128, batch)
             assert coverage_of(tokens, 128, batch) == pytest.approx(expected)
-    peers = pd.read_csv(ROOT / "peers.csv").set_index("key")
-    groups = {"16k": ["baseline", "wide", "batch_256"], "32k": ["step_two", "block_256"]}
-    for size, keys in groups.items():
-        ends = measured["tokens"][size]
-        for key in keys:
-            peer = peers.loc[key]
-            for tokens in ends.values():
-                assert round(walked(tokens, peer.block, peer.batch), 3) == peer.coverage
-        for beyond in (ends["from"] - 1, ends["to"] + 1):
-            wrong = [
-                key
-                for key in keys
-                for peer in [peers.loc[key]]
-                if abs(walked(beyond, peer.block, peer.batch) - peer.coverage) > 0.0005
-            ]
-            assert wrong  # fmt: skip
-    unknown = peers[peers["coverage"].isna() & (peers["lossless"] == "yes")].iloc[0]
-    most = measured["not_known"]["to"]
-    assert unknown.reported == measured["not_known"]["from"] < most
-    spans = measured["tokens"]["16k"]["from"] // (unknown.block * unknown.batch + 1)
-    worst = (spans + 1) * (unknown.block * unknown.batch + 1) - 1  # one short of another span
-    assert most == pytest.approx(
-        unknown.reported / walked(worst, unknown.block, unknown.batch), rel=1e-9
-    )
+    for peer in read_peers().values():
+        if peer["val_tokens"]:
+            expected = walked(peer["val_tokens"], peer["block"], peer["batch"])
+            assert peer["coverage"] == pytest.approx(expected)
+
+
+def test_marks_that_are_counted_divide_the_same_nats_by_more(smoke_book, titles, measured):
+    """Step three's nats over characters counted letter by letter."""
+    losses = read_record(smoke_book[0], "smoke", "04_lowest_loss")["losses"]
+    chars = sum(len(title) + len("<eos>") for title in titles.val)
+    words = sum(any("A" <= c <= "Z" for c in w) for t in titles.val for w in t.split(" "))
+    _, _, mark = marks = measured["marks"].values()
+    assert mark["times"] == pytest.approx((chars + len("<caps>") * words) / chars)
+    assert list(measured["marks"]) == ["characters", "with_its_marks", "with_words_as_marks"]
+    for mark in marks:
+        assert mark["loss"] * mark["times"] == pytest.approx(losses["full_coverage"])
+    capitals = sum(1 for t in titles.val for _ in re.findall("[A-Z]{2,}(?![A-Za-z])|[A-Z]", t))
+    its_own = measured["marks"]["with_its_marks"]["times"]
+    assert its_own == pytest.approx((chars + capitals) / chars)
 
 
 def test_the_scale_is_in_bits_of_the_validation_titles(smoke_book, titles, measured):

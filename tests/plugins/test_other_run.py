@@ -113,7 +113,7 @@ def test_over_its_own_run_that_is_an_error(tmp_path, role):
     ("text", "why"),
     [
         ("{result}`01_baseline.losses.offical`", "index.md:7: .*has no field offical"),
-        ("{peer}`deep.coverage`", r"index.md:7: results/peers.json.deep.coverage is not known"),
+        ("{peer}`wide.coverage`", r"index.md:7: results/peers.json.wide.coverage is not known"),
     ],
 )
 def test_a_wrong_name_is_an_error_over_any_run(tmp_path, text, why):

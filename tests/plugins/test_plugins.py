@@ -1,6 +1,5 @@
 """The MyST plugins, through real builds of small books, and against Python's own arithmetic."""
 
-import csv
 import json
 import random
 import shutil
@@ -251,29 +250,28 @@ def test_tables_and_figures_are_numbered_and_can_be_referred_to(book):
 
 
 def test_peers_are_corrected_for_coverage_by_division(book):
-    with (ROOT / "peers.csv").open(newline="", encoding="utf-8") as file:
-        peers = list(csv.DictReader(file))
+    peers = json.loads((ROOT / "results" / "peers.json").read_text(encoding="utf-8"))
     rows = table(book, "index", "table_peers")[1:]
     assert len(rows) == len(peers) >= 10
-    for peer, row in zip(peers, rows, strict=True):
+    for peer, row in zip(peers.values(), rows, strict=True):
         cells = [words(cell) for cell in row]
         assert cells[0] == f"{peer['who']}: {peer['what']} ({peer['source']})"
-        assert cells[1] == f"{float(peer['reported']):.4f}"
-        assert cells[2] == f"{peer['block']} × {peer['batch']}"
-        if peer["lossless"] == "no":
-            assert cells[4] == "not comparable: lossy"
-        elif not peer["coverage"]:
-            assert cells[4] == "coverage not known"
+        assert cells[1:3] == [peer["titles"], f"{peer['reported']:.4f}"]
+        assert cells[3] == f"{peer['block']} × {peer['batch']}"
+        coverage = peer["coverage"]
+        assert cells[4] == (f"{coverage:.1%}" if coverage else "–")
+        if peer["unfair"]:
+            assert cells[5] == f"not comparable: {peer['unfair']}"
+        elif not coverage:
+            assert cells[5] == "tokens not known"
         else:
-            assert cells[4] == f"{float(peer['reported']) / float(peer['coverage']):.3f}"
-        assert not cells[5:]
-        assert peer["source"]
-        assert [link["url"] for link in find(row[0], "link")] == (
-            [peer["url"]] if peer["url"] else []
-        )
+            divided = f"{peer['reported'] / coverage:.3f}"
+            assert cells[5] == f"{divided} ({peer['least']:.3f} to {peer['most']:.3f})"
+        assert not cells[6:]
+        assert [link["url"] for link in find(row[0], "link")] == [peer["url"]]
     (container,) = find(page(book, "index"), "container", label="table_peers")
     assert words(find(container, "caption")[0]).endswith("The others, 1.75 beside them.")
-    best = f"{1.1327 / 0.993:.3f}"
+    best = f"{peers['best']['reported'] / peers['best']['coverage']:.3f}"
     assert any(words(p) == f"{best} {best}" for p in find(page(book, "index"), "paragraph"))
 
 

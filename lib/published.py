@@ -1,0 +1,37 @@
+"""What a notebook that is opened alone compares with: the records that come with the book."""
+
+from pathlib import Path
+
+from .files import BOOK
+from .record import earlier
+
+
+def home_of(out: str | Path, preset: str) -> Path:
+    """Return where the steps' records on `preset` are: `out`, or the book itself, said in a line.
+
+    Raises FileNotFoundError where neither has one.
+    """
+    for home in (Path(out), BOOK):
+        if any((home / "results" / preset).glob("[0-9]*.json")):
+            if home == BOOK != Path(out).resolve():
+                print(f"There is no record of a step under {out}: these are the published ones.")
+            return home
+    raise FileNotFoundError(
+        f"Neither {out} nor the book has a record of a step on preset {preset}; run the "
+        "steps first."
+    )
+
+
+def steps_before(out: str | Path, record: dict) -> list[dict]:
+    """Return the steps before `record`'s that compare with it, of the book where `out` has none.
+
+    Those of the book are called so in their title.
+    """
+    own = earlier(out, record)
+    names = {there["step"] for there in own}
+    published = [
+        {**there, "title": f"{there['title']} (published)"}
+        for there in earlier(BOOK, record)
+        if there["step"] not in names
+    ]
+    return sorted([*own, *published], key=lambda there: there["step"])
