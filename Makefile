@@ -16,7 +16,12 @@ help: ## list the targets
 
 setup: $(VENV)/book ## make .venv and install what the book runs on
 
+NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+
+# An environment of a Python that is too old, or no longer there, is made anew.
 $(VENV)/book: requirements.txt pyproject.toml
+	@$(PYTHON) $(NEW_ENOUGH) || { echo "This needs Python 3.11 or later, and $(PYTHON) is older: make PYTHON=python3.12 …" >&2; exit 1; }
+	@test ! -e $(BIN) || $(BIN)/python $(NEW_ENOUGH) || rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --no-compile -r requirements.txt
 	$(BIN)/python -m pip install -q --no-deps -e .

@@ -22,14 +22,16 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from lib.config import load_preset
+from lib.config import load_preset, load_step
 from lib.data import Titles, find_stories, load_titles
 from lib.files import BOOK, held, write_json, write_text
 from lib.identity import code_of, digest
-from lib.steps import RECIPES
+from lib.steps import RECIPES, STEPS
+from lib.tokenizer import train_tokenizer
 
 from .contents import notebooks, refuse_doubles
 from .finished import Mark, code_cells, digest_of, outputs_of, read_or_none, take_outputs, written
+from .progress import progress
 
 PACKAGES = ("lib", "studies", "drawing")  # what a notebook may import of the book
 TABLES = (  # which no notebook writes
@@ -108,6 +110,9 @@ def run(
     stories, titles = resolve_stories(preset_name, stories)
     out, wanted = out.resolve(), names if step is None else [step]
     prepare_cpu()
+    if preset_name != "smoke" and step is None:
+        for tokenized in STEPS:  # what would fail after hours fails now
+            train_tokenizer(load_step(tokenized, preset_name), titles)
     with held(out):
         _mirror(out, names)
         write_json(out / REPORT, {"preset": preset_name})
@@ -217,7 +222,9 @@ def _update(name, out, parameters, resume, given):
     if mark.path.exists():
         os.replace(mark.path, stale)
     there = written(out)
-    take_outputs(notebook, _execute(name, source, target, parameters | {"resume": resume}))
+    with progress(name, out):
+        executed = _execute(name, source, target, parameters | {"resume": resume})
+    take_outputs(notebook, executed)
     write_text(target, nbformat.writes(notebook) + "\n")
     left = [path for path, when in written(out).items() if there.get(path) != when]
     files = {path.relative_to(out).as_posix(): digest_of(path) for path in left}

@@ -101,7 +101,6 @@ def steps_table(records: list[dict], others=()) -> Table:
                 "Bits per byte": f"{losses['bits_per_byte']:.3f}",
                 "Test titles": plain(losses["test"]),
                 "Parameters": f"{record['parameters']:,}",
-                "Time": _time(record["speed"]["seconds"]),
             }
         )
         if lossless and losses["full_coverage"] == min(ranked):
@@ -149,7 +148,3 @@ def _conditions(record):
     version = stories.get("sha256") or stories.get("revision")
     which = f" ({version[:8]})" if version else ""
     return f"Preset {record['preset']}, {stories['source']} stories{which}."
-
-
-def _time(seconds):
-    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"

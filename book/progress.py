@@ -1,0 +1,49 @@
+"""How far the notebook that is being executed has come, as its training leaves it in a file."""
+
+import json
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+EVERY = 2.0  # seconds
+
+
+@contextmanager
+def progress(name: str, out: Path):
+    """While the notebook `name` is executed into `out`, show what its training came to so far.
+
+    In a terminal or a notebook, on the line that begins with the name; elsewhere nothing.
+    """
+    if not (sys.stdout.isatty() or "ipykernel" in sys.modules):
+        yield
+        return
+    stop, there = threading.Event(), _logs(out)
+
+    def follow():
+        while not stop.wait(EVERY):
+            changed = {log: when for log, when in _logs(out).items() if there.get(log) != when}
+            if changed and (point := _last(max(changed, key=changed.get))):
+                told = f"epoch {point['epoch']:.1f}, loss {point['full_coverage']:.3f}"
+                print(f"\r{name:<16} {told:<30}", end="", flush=True)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        print(f"\r{' ' * 47}\r{name:<16}", end=" ", flush=True)
+
+
+def _logs(out):
+    """When the log of each run under `out` was written (`lib.train`), by its path."""
+    return {path: path.stat().st_mtime_ns for path in Path(out).glob("runs/*/log.jsonl")}
+
+
+def _last(log):
+    try:
+        return json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
+    except (OSError, ValueError, IndexError):  # being written
+        return None
