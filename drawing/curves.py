@@ -6,6 +6,8 @@
 import numpy as np
 import pandas as pd
 
+from lib.config import title_of
+
 from .style import FAINT, GREY, LOSS, Drawing, caption, color, draw
 
 
@@ -115,6 +117,42 @@ def loss_by_batch(out, label: str, record: dict, sweep: list[dict]) -> Drawing:
         f"The loss of one model against the batch it is evaluated with, nats per character: as "
         f"the challenge prints it, down to {low['official']:.3f} at batch {low['batch']:.0f}; "
         f"with every token scored, {full:.3f} at every batch."
+    )
+    return draw(out, label, data, alt, plot)
+
+
+def gains_by_size(out, label: str, gains: dict[str, dict[str, float]]) -> Drawing:
+    """Draw how much lower each step is than the one before it, from preset to preset, a line each.
+
+    `gains` is what `studies.sizes` has, the smallest preset first.
+    """
+    rows = [
+        {"preset": preset, "step": step, "title": title_of(step), "gain": gain}
+        for preset, by_step in gains.items()
+        for step, gain in by_step.items()
+    ]
+    data, presets = pd.DataFrame(rows), list(gains)
+
+    def plot(axes):
+        ends = []
+        axes.axhline(0, color=GREY, linewidth=1)
+        for step, those in data.groupby("step"):
+            own, places = color(step), [presets.index(preset) for preset in those["preset"]]
+            axes.plot(places, those["gain"], "o-", color=own)
+            last = those["gain"].iloc[-1]
+            ends.append((last, f"{title_of(step)}\n{last:+.3f}", own))
+        axes.set_xticks(range(len(presets)), presets)
+        axes.margins(x=0.1)
+        _label_ends(axes, ends)
+        axes.set(
+            xlabel="preset, the smallest first",
+            ylabel="lower than the step before\n(nats per character)",
+        )
+        axes.grid(axis="y")
+
+    alt = "How much lower each step is than the one before it, nats per character: " + "; ".join(
+        f"on {preset} " + ", ".join(f"{title_of(step)} {gain:+.3f}" for step, gain in own.items())
+        for preset, own in gains.items()
     )
     return draw(out, label, data, alt, plot)
 

@@ -5,5 +5,6 @@ seeds         a step, or the public recipe, under several seeds
 ladder        one change at a time, each against the rung below it
 search        settings tuned together, with Optuna
 bench         tokens per second, beside a plain loop
+sizes         what each step gains, from preset to preset
 peers         what others report, divided by its coverage
 """

@@ -121,3 +121,15 @@ def test_a_loss_by_batch_falls_where_tokens_are_left_out(tmp_path, drawn):
     written = {text.get_text(): text.xy for text in axes.texts}
     assert written["as printed 0.750"] == (8, 0.75)
     assert "every token scored 1.500" in written
+
+
+def test_a_step_gains_so_much_on_each_preset(tmp_path, drawn):
+    gains = {"tiny": {"02_adamw": 0.4, "03_rope_vocab": -0.1}, "small": {"03_rope_vocab": 0.2}}
+    drawing = curves.gains_by_size(tmp_path, "sizes", gains)
+    (axes,) = drawn
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["tiny", "small"]
+    found = lines(axes)
+    assert found[color("02_adamw")] == [[0, 0.4]]
+    assert found[color("03_rope_vocab")] == [[0, -0.1], [1, 0.2]]
+    assert "RoPE + vocabulary\n+0.200" in texts(axes)
+    assert "on tiny AdamW +0.400, RoPE + vocabulary -0.100; on small" in drawing.alt

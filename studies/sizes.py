@@ -1,0 +1,46 @@
+"""What each step gains over the step before it, from one preset to the next larger one.
+
+A preset's gains are those of its published steps, one run each, and without these the means over
+seeds.
+"""
+
+from itertools import pairwise
+from pathlib import Path
+
+from lib.config import PRESETS
+from lib.record import read_steps
+
+from .seeds import read_differences
+
+
+def gains_by_size(homes: dict[str, str | Path]) -> dict[str, dict[str, float]]:
+    """Return by preset, the smallest first, how much lower each step is than the one before it.
+
+    `homes` is where the `results/` of each preset are. Full coverage, nats per character; a preset
+    that has neither steps nor seeds is left out, and so is a step without the one before it.
+
+    Raises ValueError for records that are damaged.
+    """
+    found = {}
+    for preset in [name for name in PRESETS if name in homes]:
+        gains = _of_steps(homes[preset], preset) or _of_seeds(homes[preset], preset)
+        if gains:
+            found[preset] = gains
+    return found
+
+
+def _of_steps(home, preset):
+    try:
+        records = read_steps(home, preset)
+    except FileNotFoundError:
+        return {}
+    losses = [(record["step"], record["losses"]["full_coverage"]) for record in records]
+    return {step: before - after for (_, before), (step, after) in pairwise(losses)}
+
+
+def _of_seeds(home, preset):
+    try:
+        differences = read_differences(home, preset)
+    except FileNotFoundError:
+        return {}
+    return {step: -found["difference"] for step, found in differences.items() if step[0].isdigit()}

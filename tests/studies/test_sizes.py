@@ -1,0 +1,31 @@
+"""The gains of the steps on each preset, against the records they are read from."""
+
+import pytest
+
+from lib.files import results, write_json
+from lib.record import read_record
+from studies.seeds import DIFFERENCES
+from studies.sizes import gains_by_size
+
+
+def test_gains_are_those_of_steps_and_without_them_of_seeds(smoke_book, tmp_path):
+    out, _ = smoke_book
+    found = {"difference": -0.25, "standard_error": 0.1, "low": -0.4, "high": -0.1, "p": 0.01}
+    found |= {"p_holm": 0.02, "verdict": "real"}
+    differences = {"02_adamw": found | {"before": "01_baseline"}}
+    differences["public_best"] = found | {"before": "04_lowest_loss"}  # which is no step
+    write_json(results(tmp_path, "tiny", f"seeds/{DIFFERENCES}"), differences)
+    gains = gains_by_size({"full": tmp_path, "tiny": tmp_path, "smoke": out})
+    assert list(gains) == ["smoke", "tiny"] and gains["tiny"] == {"02_adamw": 0.25}
+    names = ("01_baseline", "02_adamw", "03_rope_vocab", "04_lowest_loss")
+    losses = [read_record(out, "smoke", name)["losses"]["full_coverage"] for name in names]
+    assert gains["smoke"] == {
+        names[i]: pytest.approx(losses[i - 1] - losses[i]) for i in range(1, 4)
+    }
+    assert gains_by_size({"small": tmp_path}) == {}
+
+
+def test_damaged_differences_are_said(tmp_path):
+    write_json(results(tmp_path, "tiny", f"seeds/{DIFFERENCES}"), {"02_adamw": {}})
+    with pytest.raises(ValueError, match="differences"):
+        gains_by_size({"tiny": tmp_path})
