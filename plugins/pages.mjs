@@ -1,6 +1,6 @@
 // What every page gets when the site is built: a banner where its text was written for another
 // run than the one that it shows, an Open in Colab link on a notebook, and alt text on a figure
-// that is embedded from a notebook.
+// that is embedded from a notebook. And a role for such a link anywhere.
 
 import path from 'node:path';
 
@@ -29,13 +29,29 @@ function banner({ written, shown }) {
   };
 }
 
-function colabLink(root, page) {
+function inColab(file, ...children) {
   const { BOOK_GITHUB: slug, BOOK_BRANCH: branch } = process.env; // what book/site.py found
   if (!slug) return undefined;
-  const file = path.relative(root, page).split(path.sep).join('/');
   const url = `https://colab.research.google.com/github/${slug}/blob/${branch}/${file}`;
-  return { type: 'paragraph', children: [{ type: 'link', url, children: [text('Open in Colab')] }] };
+  return { type: 'link', url, children };
 }
+
+function colabLink(root, page) {
+  const file = path.relative(root, page).split(path.sep).join('/');
+  const link = inColab(file, text('Open in Colab'));
+  return link && { type: 'paragraph', children: [link] };
+}
+
+// {colab}`notebooks/run_all.ipynb`: a file of the book as code, which opens it in Colab.
+const colab = {
+  name: 'colab',
+  doc: 'A notebook by its place, linked to Colab where it is known where the book lies.',
+  body: { type: String, required: true, doc: "The notebook's place in the book." },
+  run({ body: file }) {
+    const code = { type: 'inlineCode', value: file };
+    return [inColab(file, code) ?? code];
+  },
+};
 
 const openings = {
   name: 'openings',
@@ -86,4 +102,8 @@ const giveAlt = {
   },
 };
 
-export default { name: 'Page openings and alt text', transforms: [openings, keepAlt, giveAlt] };
+export default {
+  name: 'Page openings and alt text',
+  roles: [colab],
+  transforms: [openings, keepAlt, giveAlt],
+};

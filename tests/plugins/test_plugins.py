@@ -295,12 +295,21 @@ def test_alt_text_reaches_the_embedded_image_and_not_the_notebook(book):
 
 
 def test_colab_follows_the_remote(tmp_path):
-    root = make_book(tmp_path / "book", "# Report\n", [make_record("01_baseline")])
+    text = "# Report\n\nOpen {colab}`notebooks/run_all.ipynb`.\n"
+    root = make_book(tmp_path / "book", text, [make_record("01_baseline")])
+    build_site(root, "plain")  # it is not known where it lies: the place, and no link
+    assert [words(x) for x in find(page(root, "index"), "inlineCode")] == [
+        "notebooks/run_all.ipynb"
+    ]
+    assert not find(page(root, "index"), "link")
     remote = ["git", "remote", "add", "origin", "git@github.com:some-one/elsewhere.git"]
     subprocess.run(remote, cwd=root, check=True)
     build_site(root, "plain")
     (link,) = find(page(root, "baseline"), "link")
     assert "/github/some-one/elsewhere/blob/" in link["url"]
+    (link,) = find(page(root, "index"), "link")
+    assert link["url"].startswith("https://colab.research.google.com/github/some-one/elsewhere/")
+    assert link["url"].endswith("/notebooks/run_all.ipynb")
 
 
 @pytest.mark.parametrize(
