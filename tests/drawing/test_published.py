@@ -8,23 +8,21 @@ import json
 
 import pytest
 
-from drawing import bars, curves, rows
+from drawing import bars, curves, rows, text
 from drawing.style import GREY, OTHER, caption, color
+from lib.config import PRESETS
+from lib.details import read_detail
 from lib.files import BOOK, read_json
 from lib.record import read_record, read_steps
 from lib.steps import PUBLIC_BEST
 from studies.ladder import read_ladder
 from studies.peers import read_peers
 from studies.seeds import read_seeds
+from studies.sizes import gains_by_size
 
 PRESET = json.loads((BOOK / "results" / "report.json").read_text("utf-8"))["preset"]
-# These are drawn from the stories or the weights, which are not published.
-NOT_FROM_RECORDS = {
-    "headlines_by_loss",
-    "loss_by_word",
-    "sampled_headlines",
-    "token_frequency_input",
-}
+# These count the tokens of the stories, which are not published.
+NOT_FROM_RECORDS = {"token_frequency_first_run", "token_frequency_input"}
 
 
 def redraw(out):
@@ -39,14 +37,29 @@ def redraw(out):
     curves.loss_by_batch(out, "loss_by_batch", three, measured["batch"]["sweep"])
 
     for label, record, which in (
-        ("token_frequency_first_run", one, 0),
-        ("step_one_words", two, 0),
         ("output_step_two_token_10", three, 0),
         ("token_predictions_two", three, 1),
         ("output_step_three_token_10", four, 0),
         ("token_predictions_three", four, 1),
     ):
         bars.next_tokens(out, label, record, which)
+
+    bars.answers(out, "step_one_words", [one, two])
+    kept = {
+        name: {r["step"]: read_detail(BOOK, PRESET, r["step"], name) for r in steps}
+        for name in ("words", "headlines", "samples")
+    }
+    curves.loss_by_word(out, "loss_by_word", kept["words"], steps)
+    lines = [
+        {"step": r["title"], **kept["headlines"][r["step"]][i]}
+        for i in range(len(kept["headlines"][one["step"]]))
+        for r in steps
+    ]
+    text.coloured_titles(out, "headlines_by_loss", lines)
+    text.samples(out, "sampled_headlines", steps, kept["samples"])
+    homes = {name: BOOK for name in PRESETS if name != "smoke"}
+    curves.gains_by_size(out, "gains_by_size", gains_by_size(homes))
+    draw_marks(out, measured)
 
     arms = [arm(f"03_rope_vocab-{name}") for name in ("rope", "vocab", "rope_vocab")]
     names = ["step one", *(record["title"] for record in arms), "step two whole"]
@@ -69,13 +82,25 @@ def arm(name):
     return read_record(BOOK, PRESET, f"ablations/{name}")
 
 
+def draw_marks(out, measured):
+    own = color("04_lowest_loss")
+    lines = [
+        {"name": name.replace("_", " "), "value": mark["loss"], "color": own}
+        | {"ranked": mark["times"] == 1}
+        for name, mark in measured["marks"].items()
+    ]
+    xlabel = "loss (nats per character of the divisor)"
+    what = "Step three's loss, divided by"
+    rows.points(out, "counted_marks", lines, xlabel=xlabel, what=what)
+
+
 def draw_repeated(out, steps, measured):
     parts = measured["repeated"]["steps"]
     lines = [
         {
             "name": record["title"],
             "color": color(record["step"]),
-            "first": parts[record["step"]].get("repeated"),
+            "first": parts[record["step"]]["repeated"],
             "second": parts[record["step"]]["without"],
         }
         for record in steps
