@@ -156,7 +156,8 @@ def _plain_config(root: Path) -> Path:
     text, found = re.subn(r"(?m)^  template:.*$", "  template: ./theme", text)
     if found != 1:
         raise SiteError("myst.yml has no line `  template: book-theme` under site")
-    text = re.sub(r"(?m)^    (favicon|style): ", r"    \1: ../", text)  # these, to its own folder
+    # These are relative to its own folder.
+    text = re.sub(r"(?m)^( +)(favicon|style|thumbnail): ", r"\1\2: ../", text)
     path = root / "_build" / "plain.yml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8")

@@ -3,11 +3,15 @@
 import base64
 import json
 import re
+import shutil
 import sys
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
+
+from book.site import build_site
+from lib.files import BOOK
 
 from .conftest import THEME
 
@@ -210,3 +214,13 @@ def test_line_numbers_and_marked_lines():
     first, second = '<span class="hll">a</span>', "b"
     number = '<span class="linenos">{}</span>'.format
     assert f"<code>{number(' 9')}{first}\n{number('10')}{second}</code>" in html
+
+
+def test_a_card_shows_the_books_picture_by_its_full_address(smoke_book, tmp_path):
+    book = tmp_path / "book"
+    shutil.copytree(smoke_book[0], book, ignore=shutil.ignore_patterns("_build", "runs"))
+    html = build_site(book, "plain", base_url="https://some.one/base")
+    for page in ("index.html", "adamw/index.html"):
+        (card,) = re.findall(r'property="og:image" content="([^"]*)"', (html / page).read_text())
+        path = re.fullmatch(r"https://some\.one/base(/build/front-page-\w+\.png)", card)[1]
+        assert (html / path[1:]).read_bytes() == (BOOK / "docs" / "front-page.png").read_bytes()
