@@ -15,7 +15,8 @@ def progress(name: str, out: Path):
 
     In a terminal or a notebook, on the line that begins with the name; elsewhere nothing.
     """
-    if not (sys.stdout.isatty() or "ipykernel" in sys.modules):
+    in_notebook = type(sys.stdout).__module__.startswith("ipykernel")
+    if not (sys.stdout.isatty() or in_notebook):
         yield
         return
     stop, there = threading.Event(), _logs(out)

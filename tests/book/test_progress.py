@@ -20,7 +20,6 @@ def leave(out, run, *points):
 def told_while(monkeypatch, capsys, out, tty=True):
     monkeypatch.setattr(progress, "EVERY", 0.01)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: tty, raising=False)
-    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     with progress.progress("02_adamw", out):
         leave(out, "02_adamw", (0.1, 2.5), (1.25, 1.8126))
         time.sleep(0.3)
