@@ -15,10 +15,8 @@ const peerValue = (root, expression) =>
   evaluate(expression, (dotted) => field(readPeers(root), dotted.split('.'), 'results/peers.json'));
 
 function corrected(peer) {
-  if (peer.unfair) return `not comparable: ${peer.unfair}`;
-  if (peer.corrected === null) return 'tokens not known';
-  const [least, most] = [peer.least, peer.most].map((loss) => format(loss, '.3f'));
-  return `${format(peer.corrected, '.3f')} (${least} to ${most})`;
+  if (peer.unfair) return 'not comparable';
+  return peer.corrected === null ? 'not known' : format(peer.corrected, '.3f');
 }
 
 function source(peer) {
@@ -58,7 +56,7 @@ function peersTable(data, peers) {
   const note =
     'Losses in nats per character, as reported by their authors on their own runs. ' +
     'Titles: those of before or after the hub’s were replaced, which do not compare. ' +
-    'Coverage is an estimate, and so is what is divided by it, between its bounds.';
+    'Coverage is an estimate, and so is what is divided by it.';
   const { label } = data.options;
   const rows = Object.values(peers).map((peer) => row(cells(peer), undefined));
   return {
