@@ -19,6 +19,8 @@ function corrected(peer) {
   return peer.corrected === null ? 'not known' : format(peer.corrected, '.3f');
 }
 
+const coverage = (peer) => (peer.coverage === null ? '–' : format(peer.coverage, '.1%'));
+
 function source(peer) {
   const name = text(peer.source);
   return peer.url ? { type: 'link', url: peer.url, children: [name] } : name;
@@ -27,10 +29,9 @@ function source(peer) {
 const HEADER = [
   'Who, and what did it (source)',
   'Titles',
-  'Reported',
+  'Reported (coverage)',
   'Block × batch',
-  'Coverage',
-  'Reported / coverage',
+  'Divided by coverage',
 ];
 
 const cells = (peer) => [
@@ -41,9 +42,8 @@ const cells = (peer) => [
     text(')'),
   ],
   [text(peer.titles)],
-  [text(format(peer.reported, '.4f'))],
+  [text(`${format(peer.reported, '.4f')} (${coverage(peer)})`)],
   [text(`${peer.block} × ${peer.batch}`)],
-  [text(peer.coverage === null ? '–' : format(peer.coverage, '.1%'))],
   [text(corrected(peer))],
 ];
 

@@ -256,17 +256,17 @@ def test_peers_are_corrected_for_coverage_by_division(book):
     for peer, row in zip(peers.values(), rows, strict=True):
         cells = [words(cell) for cell in row]
         assert cells[0] == f"{peer['who']}: {peer['what']} ({peer['source']})"
-        assert cells[1:3] == [peer["titles"], f"{peer['reported']:.4f}"]
-        assert cells[3] == f"{peer['block']} × {peer['batch']}"
         coverage = peer["coverage"]
-        assert cells[4] == (f"{coverage:.1%}" if coverage else "–")
+        told = f"{coverage:.1%}" if coverage else "–"
+        assert cells[1:3] == [peer["titles"], f"{peer['reported']:.4f} ({told})"]
+        assert cells[3] == f"{peer['block']} × {peer['batch']}"
         if peer["unfair"]:
-            assert cells[5] == "not comparable"
+            assert cells[4] == "not comparable"
         elif not coverage:
-            assert cells[5] == "not known"
+            assert cells[4] == "not known"
         else:
-            assert cells[5] == f"{peer['reported'] / coverage:.3f}"
-        assert not cells[6:]
+            assert cells[4] == f"{peer['reported'] / coverage:.3f}"
+        assert not cells[5:]
         assert [link["url"] for link in find(row[0], "link")] == [peer["url"]]
     (container,) = find(page(book, "index"), "container", label="table_peers")
     assert words(find(container, "caption")[0]).endswith("The others, 1.75 beside them.")
