@@ -33,7 +33,9 @@ from lib.files import (
 from lib.identity import digest
 from lib.steps import LADDER, LEVERS
 
-from .seeds import FIRST, differing, identity_of, run_seeds, tell
+from .identity import differing, tell
+from .runs import Asked, identity_of, records
+from .seeds import FIRST, run_seeds
 from .statistics import difference
 
 START = LADDER["from"]
@@ -85,6 +87,7 @@ def climb(
     levers: dict = LEVERS,
     like: dict | None = None,
     resume: str = "same",
+    workers=None,
 ) -> dict:
     """Try `levers` in turn from step two on, a line a run; write and return the ladder's record.
 
@@ -95,7 +98,8 @@ def climb(
     tried yet is tried on top of what it kept; a run that was trained before is taken from its
     checkpoint under `out/_build/ladder-<preset>/`. `resume` "fresh" starts over, "accept" goes on
     although code or settings differ. Losses in nats per character. Of two processes the second
-    waits, and goes on from what the first has left.
+    waits, and goes on from what the first has left. With `workers` (`studies.runs`) the seeds of a
+    rung are trained at once, and with a `like`, whose verdicts are known, those of all rungs.
 
     Raises ValueError for a single seed, which has no standard error, unless there is a `like`; for
     a lever that `like` has not tried; where the ladder that is there is another one: of other
@@ -108,11 +112,13 @@ def climb(
             f"{count} seed has no spread; ask for 2, or follow a ladder (--like tiny)."
         )
     folder = Path(out) / "_build" / f"ladder-{preset}"
-    config = load_step(START, preset)
+    config, ahead = load_step(START, preset), {}
 
     def seeds(name, config):
-        place = f"{name}-{digest(config.as_dict())[:8]}"
-        return run_seeds(place, config, titles, folder, range(FIRST, FIRST + count), resume)
+        place, numbers = _place(name, config), range(FIRST, FIRST + count)
+        if place in ahead:
+            return ahead[place]
+        return run_seeds(place, config, titles, folder, numbers, resume, workers)
 
     with held(folder):
         conditions = {
@@ -120,9 +126,18 @@ def climb(
             "seeds": count,
             "like": like["preset"] if like else None,
             "base": config.as_dict(),
-            "identity": identity_of(config, titles),
+            "identity": identity_of(config, titles, workers),
         }
         record = _begun(out, preset, conditions, levers, verdicts, resume)
+        if workers and like:
+            rungs = _to_train(config, levers, record["rungs"] if record else {}, verdicts)
+            asked = [
+                Asked(place, tried.change(seed=FIRST + i), folder)
+                for place, tried in rungs.items()
+                for i in range(count)
+            ]
+            runs = iter(records(asked, titles, resume, workers))
+            ahead = {place: [next(runs) for _ in range(count)] for place in rungs}
         if record is None:
             runs = seeds(START, config)
             record = {
@@ -225,6 +240,25 @@ def _begun(out, preset, conditions, levers, verdicts, resume):
             f"{vouch}{advice}"
         )
     return {**record, **conditions, "accepted": sorted({*record["accepted"], *differ})}
+
+
+def _place(name, config):
+    return f"{name}-{digest(config.as_dict())[:8]}"
+
+
+def _to_train(config, levers, there, verdicts):
+    """Return the settings of each rung that is not `there`, by place: all verdicts are known."""
+    rungs = {} if there else {_place(START, config): config}
+    for name in [*there, *(name for name in levers if name not in there)]:
+        if name == START:
+            continue
+        changes = from_json(there[name]["changes"]) if name in there else levers[name]["changes"]
+        tried = config.change(**changes)
+        if name not in there:
+            rungs[_place(name, tried)] = tried
+        if there[name]["kept"] if name in there else verdicts[name]:
+            config = tried
+    return rungs
 
 
 def _accepted(runs):

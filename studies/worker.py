@@ -1,0 +1,153 @@
+"""One run, wherever it is trained: what a worker is asked for, and what it gives back.
+
+- A job is a dictionary of what JSON can hold, and so is what comes of it. It says which code,
+  PyTorch and stories are meant: a worker that has others refuses it by name.
+- The run is trained in the folder that the job names, where the worker sees that very folder, else
+  in one of its own, from the checkpoint that was sent with the job; what it leaves is sent back.
+- What a worker says, and how it failed, is in `worker.log` in the folder of the run; the points
+  that were measured are beside it, in `log.jsonl`.
+"""
+
+import json
+import os
+import platform
+import sys
+import tempfile
+import threading
+import traceback
+import uuid
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from lib.config import Config
+from lib.data import Titles
+from lib.files import write_bytes, write_json, write_text
+from lib.record import make_record
+from lib.train import train
+
+from .identity import differing, identity_of, tell, version
+
+LOG = "worker.log"
+TOKEN = ".folder"  # a name that a folder has wherever it is seen
+FAILURES = {kind.__name__: kind for kind in (FloatingPointError, ValueError, OSError)}
+
+
+class Died(ChildProcessError):
+    """A worker that ended without having said what its run came to."""
+
+
+def trained(name: str, config: Config, titles: Titles, folder: Path, resume: str) -> dict:
+    """Train a run, or continue it in `folder`; return its `record`, and what is `told` of it."""
+    run = train(config, titles, folder=folder, resume=resume, quiet=True)
+    record = make_record(run, f"seeds/{name}-{config.seed}", str(config.seed))
+    loss = f"{run.curve[-1]['full_coverage']:.4f} nats per character"
+    told = f" Went on after {run.resumed:,}." if run.resumed else ""
+    told = " Trained before." if run.resumed == run.steps else told
+    told += f" Accepted: {', '.join(run.accepted)}." if run.accepted else ""
+    return {"record": record, "told": f"{loss}, {run.speed['seconds']:,.0f} s.{told}"}
+
+
+def job_of(titles: Titles, config: Config, threads: int, **more) -> dict:
+    """Return a job: to train `name` in `folder`, as `resume` says; without these, its identity.
+
+    `threads` are those of a CPU. `token` is the folder's own, where a worker may not see it.
+    """
+    about = {"config": config.as_dict(), "threads": threads, "version": version(titles)}
+    return {**about, "name": None, "folder": None, "resume": "same", "token": None, **more}
+
+
+def work(job: dict, titles: Titles, sent=tuple) -> dict:
+    """Do a job. `sent()` are the files, name and bytes, that a folder of its own begins with.
+
+    Returns what `trained` does, or `{"identity": …}`, or `{"failed": [kind, message]}`, where kind
+    is of FAILURES or the name of another exception; beside it `files`, where they are sent back.
+    """
+    if job["folder"] is None:
+        return _do(job, titles, None)
+    with _place(job, sent) as (place, own):
+        with open(place / LOG, "a", 1, "utf-8") as log, redirect_stdout(log), redirect_stderr(log):
+            outcome = _do(job, titles, place)
+        if own:
+            left = [*sorted(place.glob("step-*.pt"))[-1:], place / "log.jsonl", place / LOG]
+            outcome["files"] = [(path.name, path.read_bytes()) for path in left if path.exists()]
+    return outcome
+
+
+def result(outcome: dict) -> dict:
+    """Return the `outcome` of `work`, or raise what failed: Died for what was not foreseen."""
+    if "failed" in outcome:
+        kind, message = outcome["failed"]
+        raise FAILURES[kind](message) if kind in FAILURES else Died(f"{kind}: {message}")
+    return outcome
+
+
+def token_of(folder: Path) -> str:
+    """Return the name that `folder`, which is made, has wherever it is seen."""
+    path = folder / TOKEN
+    if not path.exists():
+        write_text(path, uuid.uuid4().hex)
+    return path.read_text("utf-8")
+
+
+def _do(job, titles, place):
+    try:
+        _refuse_other(job["version"], titles)
+        config = Config.from_dict(job["config"])
+        torch.set_num_threads(job["threads"])
+        if place is None:
+            return {"identity": identity_of(config, titles)}
+        about = f"{job['name']} seed {config.seed}, {job['threads']} threads, on {_here()}"
+        print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: {about}")
+        return trained(job["name"], config, titles, place, job["resume"])
+    except Exception as error:  # whatever it is, it is told to who asked
+        traceback.print_exc()
+        kinds = [name for name, kind in FAILURES.items() if isinstance(error, kind)]
+        kind = [*kinds, type(error).__name__][0]
+        return {"failed": [kind, str(error)]}
+
+
+def _refuse_other(theirs, titles):
+    """Raise ValueError unless this process has the code, PyTorch and stories that were meant."""
+    if differ := differing(version(titles), theirs):
+        raise ValueError(
+            f"The worker on {_here()} is of another version: {tell(differ)}. Bring the clone and "
+            "the packages there to the state of those here, and run the same command again."
+        )
+
+
+def _here():
+    return f"{platform.node()}, process {os.getpid()}"
+
+
+@contextmanager
+def _place(job, sent):
+    """Give the folder to train in, and whether it is the worker's own."""
+    place = Path(job["folder"])
+    seen = job["token"] is None or (place / TOKEN).exists()
+    if seen and job["token"] in (None, token_of(place)):
+        yield place, False
+        return
+    with tempfile.TemporaryDirectory(prefix="seven-epochs-") as own:
+        for name, content in sent():
+            write_bytes(Path(own) / name, content)
+        yield Path(own), True
+
+
+def _end_with_who_asked():
+    """End this process when the one that started it is gone, and its end of the pipe with it."""
+    sys.stdin.read()
+    os._exit(1)
+
+
+def main(job: str, titles: str, outcome: str) -> None:
+    """Do the job in the file `job`, on the titles in `titles`; write what `work` says of it."""
+    threading.Thread(target=_end_with_who_asked, daemon=True).start()
+    job, titles = (json.loads(Path(path).read_text("utf-8")) for path in (job, titles))
+    write_json(outcome, work(job, Titles(**titles)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
