@@ -4,7 +4,6 @@
 - Ray finds a machine for it, brings it the stories, once to each machine, and the checkpoint that
   it continues from, where its machine does not see the folder of the run; it notices a machine or a
   process that is gone.
-- Each run has a process of its own, so that no memory of a GPU is left from the one before.
 """
 
 import os
@@ -50,7 +49,7 @@ class Cluster:
             raise ConnectionError(
                 f"No Ray cluster answers at {address}: {error} {GUIDE}."
             ) from error
-        self._work = ray.remote(max_calls=1, max_retries=0)(_work)
+        self._work = ray.remote(max_retries=0)(_work)
 
     def slots(self) -> int:
         """Return how many runs the machines have room for that are there now."""

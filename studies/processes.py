@@ -1,9 +1,9 @@
-"""Workers on this machine: a process for each run, several at once, and no library for it.
+"""Workers on this machine: a process each, several at once, and no library for it.
 
 - The cores are shared out among the workers, as threads of PyTorch; where there are several GPUs,
   each worker sees one of them.
-- A worker has its variables in its environment before PyTorch is imported there.
-- It ends when this process does, however that ends.
+- A worker has its variables in its environment before PyTorch is imported there. It trains one run
+  after another, and ends when this process does, however that ends.
 """
 
 import json
@@ -21,7 +21,16 @@ import torch
 from lib.data import Titles
 from lib.files import BOOK, write_json
 
-from .worker import LOG, Died
+from .worker import Died
+
+
+@dataclass(eq=False)
+class _Started:
+    """A run that a worker is at; what it comes to is written to `path`."""
+
+    number: int
+    process: subprocess.Popen
+    path: Path
 
 
 class Processes:
@@ -32,95 +41,85 @@ class Processes:
             raise ValueError(f"{count} workers train nothing; ask for at least 1.")
         self.threads = max(1, torch.get_num_threads() // count)
         self.shared = True  # a worker sees every folder of this process
-        self._gpus, self._free = _gpus(), list(range(count))
-        self._count, self._made = count, 0
+        self._count, self._gpus = count, _gpus()
+        self._free, self._workers, self._asked = list(range(count)), {}, 0
         self._scratch = tempfile.TemporaryDirectory(prefix="seven-epochs-")
+        self._folder = Path(self._scratch.name)
 
     def slots(self) -> int:
         """Return how many runs are trained at once."""
         return self._count
 
-    def start(self, job: dict, titles: Titles, sent=()) -> "_Started":
+    def start(self, job: dict, titles: Titles, sent=()) -> _Started:
         """Start a worker on `job`, as `studies.worker` has it; return a handle of it."""
-        number, self._made = self._free.pop(0), self._made + 1
-        scratch = Path(self._scratch.name)
-        job_path, outcome = scratch / f"{self._made}.job", scratch / f"{self._made}.outcome"
-        write_json(job_path, job)
-        log = Path(job["folder"] or scratch) / LOG
-        log.parent.mkdir(parents=True, exist_ok=True)
-        command = [
-            sys.executable,
-            "-m",
-            "studies.worker",
-            job_path,
-            self._kept(job, titles),
-            outcome,
-        ]
-        with open(log, "ab") as file:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,  # it ends where this does
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=self._environment(number),
-            )
-        return _Started(process, number, outcome, log)
+        number, self._asked = self._free.pop(0), self._asked + 1
+        if number not in self._workers:
+            self._workers[number] = self._new(number)
+        stories = self._folder / f"titles-{job['version']['stories']}.json"
+        if not stories.exists():
+            write_json(stories, vars(titles))
+        started = _Started(number, self._workers[number], self._folder / f"{self._asked}.json")
+        paths = {"titles": str(stories), "outcome": str(started.path)}
+        try:
+            started.process.stdin.write(json.dumps({"job": job, **paths}) + "\n")
+            started.process.stdin.flush()
+        except OSError:
+            pass  # it died meanwhile, which is seen where it is waited for
+        return started
 
     def finished(self, started: list, seconds: float) -> list:
         """Return those of `started` that have ended; wait for one of them, `seconds` at most."""
         until = time.monotonic() + seconds
-        while not (ended := [one for one in started if one.process.poll() is not None]):
-            if time.monotonic() > until:
-                break
+        while time.monotonic() < until:
+            if ended := [s for s in started if s.path.exists() or s.process.poll() is not None]:
+                return ended
             time.sleep(0.05)
-        return ended
+        return []
 
-    def outcome(self, ended: "_Started") -> dict:
+    def outcome(self, ended: _Started) -> dict:
         """Return what a worker's `work` came to. Raises Died where it did not live to say so."""
-        self._end(ended)
-        if code := ended.process.returncode:
-            raise Died(
-                f"its process {_cause(code)}; what it said is in {os.path.relpath(ended.log)}"
-            )
-        return json.loads(ended.path.read_text("utf-8"))
+        self._free.append(ended.number)
+        if ended.path.exists():
+            return json.loads(ended.path.read_text("utf-8"))
+        del self._workers[ended.number]
+        said = self._said(ended.number).read_text("utf-8").splitlines()[-1:]
+        raise Died(", ".join([f"its worker {_cause(ended.process.returncode)}", *said]))
 
     def stop(self, started: list) -> None:
         """End the workers in `started`, whose runs continue from their checkpoints another time."""
         for one in started:
-            one.process.kill()
-        for one in started:
-            one.process.wait()
-            self._end(one)
+            self._free.append(one.number)
+            self._end(self._workers.pop(one.number))
 
     def close(self) -> None:
-        """Remove what was kept for the workers."""
+        """End all workers."""
+        for worker in self._workers.values():
+            self._end(worker)
         self._scratch.cleanup()
 
-    def _end(self, one):
-        one.process.stdin.close()
-        self._free.append(one.number)
-
-    def _kept(self, job, titles):
-        """The file that holds `titles` for all workers, named by their digest."""
-        path = Path(self._scratch.name) / f"titles-{job['version']['stories']}.json"
-        if not path.exists():
-            write_json(path, vars(titles))
-        return path
-
-    def _environment(self, number):
+    def _new(self, number):
         paths = [str(BOOK), *filter(None, [os.environ.get("PYTHONPATH")])]
         own = {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(self.threads)}
         if self._gpus:
             own["CUDA_VISIBLE_DEVICES"] = self._gpus[number % len(self._gpus)]
-        return {**os.environ, **own}
+        with open(self._said(number), "wb") as file:
+            return subprocess.Popen(
+                [sys.executable, "-m", "studies.worker"],
+                stdin=subprocess.PIPE,  # the jobs, a line each; where it ends, so does the worker
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **own},
+                text=True,
+            )
 
+    def _said(self, number):
+        """Where a worker's own words go, which belong to no run."""
+        return self._folder / f"worker-{number}.txt"
 
-@dataclass(eq=False)
-class _Started:
-    process: subprocess.Popen
-    number: int
-    path: Path
-    log: Path
+    def _end(self, worker):
+        worker.kill()
+        worker.wait()
+        worker.stdin.close()
 
 
 def _gpus():

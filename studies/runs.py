@@ -108,15 +108,16 @@ def _at_once(asked, titles, resume, workers):
             with held(one.folder):
                 Checkpoints(one.folder, {}, "fresh")
     waiting, running, tries = deque(asked), {}, Counter()
-    progress = Progress(asked)
+    progress, news = Progress(asked), True
     try:
         while waiting or running:
             while waiting and len(running) < (workers.slots() or 1):
                 one = waiting.popleft()
                 running[_start(one, titles, resume, workers)] = one
-            progress.show(len(running), len(waiting))
+            progress.show(len(running), len(waiting), always=news)
+            news = False
             for ended in workers.finished(list(running), 1):
-                one = running.pop(ended)
+                one, news = running.pop(ended), True
                 name = f"{one.name:<16} seed {one.seed}"
                 try:
                     outcome = _result(one, ended, workers)
@@ -129,7 +130,6 @@ def _at_once(asked, titles, resume, workers):
                         continue
                     outcome, told = error, "failed."
                 progress.finished(one, f"{name} {told}")
-                progress.show(len(running), len(waiting), always=True)
                 yield one, outcome
     finally:
         progress.close()

@@ -11,6 +11,7 @@
 import json
 import os
 import platform
+import queue
 import sys
 import tempfile
 import threading
@@ -136,18 +137,22 @@ def _place(job, sent):
         yield Path(own), True
 
 
-def _end_with_who_asked():
-    """End this process when the one that started it is gone, and its end of the pipe with it."""
-    sys.stdin.read()
-    os._exit(1)
+def main() -> None:
+    """Do the jobs that come in, a line each, until there are no more: who asked is gone then."""
+    lines, kept = queue.SimpleQueue(), {}
+    threading.Thread(target=_listen, args=(lines,), daemon=True).start()
+    while True:
+        asked = json.loads(lines.get())
+        if asked["titles"] not in kept:
+            kept[asked["titles"]] = Titles(**json.loads(Path(asked["titles"]).read_text("utf-8")))
+        write_json(asked["outcome"], work(asked["job"], kept[asked["titles"]]))
 
 
-def main(job: str, titles: str, outcome: str) -> None:
-    """Do the job in the file `job`, on the titles in `titles`; write what `work` says of it."""
-    threading.Thread(target=_end_with_who_asked, daemon=True).start()
-    job, titles = (json.loads(Path(path).read_text("utf-8")) for path in (job, titles))
-    write_json(outcome, work(job, Titles(**titles)))
+def _listen(lines):
+    for line in sys.stdin:
+        lines.put(line)
+    os._exit(1)  # in the middle of a run as well, which continues from its checkpoint
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()
