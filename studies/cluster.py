@@ -7,14 +7,13 @@
 """
 
 import os
+import socket
 
 import torch
 
 from lib.data import Titles
 
 from .worker import Died, work
-
-GUIDE = "Start it as reproduce.md tells, and pass its address (--ray auto on a machine of it)"
 
 
 class Cluster:
@@ -27,6 +26,7 @@ class Cluster:
     def __init__(self, address: str, share: int = 1, environment: dict | None = None):
         if share < 1:
             raise ValueError(f"{share} workers train nothing; ask for at least 1.")
+        _refuse_closed(address)
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when Ray is imported
         try:
             import ray
@@ -46,9 +46,7 @@ class Cluster:
                 runtime_env={"env_vars": variables},
             )
         except (ConnectionError, RuntimeError) as error:
-            raise ConnectionError(
-                f"No Ray cluster answers at {address}: {error} {GUIDE}."
-            ) from error
+            raise ConnectionError(_none_at(address, error)) from error
         self._work = ray.remote(max_retries=0)(_work)
 
     def slots(self) -> int:
@@ -101,6 +99,24 @@ class Cluster:
         """The GPUs of all machines together, and the cores of each."""
         there = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         return sum(int(node.get("GPU", 0)) for node in there), [n.get("CPU", 0) for n in there]
+
+
+def _refuse_closed(address):
+    """Raise ConnectionError at once where no port is open, for which Ray would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or "/" in address:
+        return  # auto, local, or a URL
+    try:
+        socket.create_connection((host, int(port)), 10).close()
+    except (OSError, ValueError) as error:
+        raise ConnectionError(_none_at(address, error)) from error
+
+
+def _none_at(address, error):
+    return (
+        f"No Ray cluster answers at {address}: {' '.join(str(error).split())} "
+        "Start one as reproduce.md tells, and pass its address (--ray auto on a machine of it)."
+    )
 
 
 def _work(job, titles, files):

@@ -66,7 +66,7 @@ def in_turn(tmp_path_factory, small):
 def kill_in_the_middle(out, killed):
     """Kill the process that trains LOST as soon as it has left a checkpoint."""
     folder = out / "_build" / "seeds-smoke" / LOST
-    until = time.monotonic() + 120
+    until = time.monotonic() + 240
     while time.monotonic() < until:
         if (folder / "log.jsonl").exists() and (folder / ".held-by").exists():
             pid = int((folder / ".held-by").read_text("utf-8").split()[1])
@@ -94,7 +94,7 @@ def cluster(monkeypatch):
                 log = Path(folder) / f"{len(started)}.txt"
                 with open(log, "w") as file:
                     started.append(subprocess.Popen([*ray, *more], stdout=file, stderr=file))
-                until = time.monotonic() + 90
+                until = time.monotonic() + 120
                 while "Ray runtime started" not in (said := log.read_text("utf-8")):
                     assert time.monotonic() < until and started[-1].poll() is None, said
                     time.sleep(0.1)
