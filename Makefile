@@ -52,8 +52,8 @@ seeds: PRESET = tiny
 seeds: setup $(if $(RAY),cluster) ## STEP=02_adamw SEEDS=5 PRESET=tiny STORIES=path [WORKERS=2 RAY=auto]: train a step (or all) under several seeds
 	$(BOOK) seeds --preset $(PRESET) --seeds $(or $(SEEDS),5) $(FLAGS) $(WHERE)
 
-peer: setup ## STORIES=path [PRESET=full RECIPE=public_best_own]: train the best public recipe on the same titles
-	$(BOOK) peer --preset $(PRESET) $(if $(RECIPE),--recipe $(RECIPE)) $(FLAGS)
+peer: setup $(if $(RAY),cluster) ## STORIES=path [PRESET=full RECIPE=public_best_own RAY=auto]: train the best public recipe on the same titles
+	$(BOOK) peer --preset $(PRESET) $(if $(RECIPE),--recipe $(RECIPE)) $(FLAGS) $(WHERE)
 
 ladder search: PRESET = tiny
 ladder: setup $(if $(RAY),cluster) ## STORIES=path [SEEDS=3 PRESET=tiny LEVERS="muon mask" LIKE=tiny WORKERS=2 RAY=auto]: try the changes of step three in turn

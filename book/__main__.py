@@ -95,6 +95,7 @@ def _parser():
     trains(sub, "full")
     depth = "at the preset's depth, or at its own (default: %(default)s)"
     sub.add_argument("--recipe", choices=RECIPES, default=PUBLIC_BEST, help=depth)
+    shares(sub)
     sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
 
     sub = command("ladder", _ladder, "try the changes of step three in turn, each on those kept")
@@ -169,7 +170,9 @@ def _peer(options):
     from studies import seeds
 
     _, titles = resolve_stories(options.preset, options.stories)
-    record = seeds.train_recipe(options.preset, titles, options.out, options.resume, options.recipe)
+    given = options.preset, titles, options.out, options.resume, options.recipe
+    with _workers(options) as workers:
+        record = seeds.train_recipe(*given, workers)
     losses = record["losses"]
     print(f"{losses['full_coverage']:.4f} nats per character, {losses['test']:.4f} on test titles")
 

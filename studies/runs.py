@@ -9,17 +9,18 @@
 
 from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from lib.checkpoint import Checkpoints
 from lib.config import Config
 from lib.data import Titles
-from lib.files import held, write_bytes
+from lib.files import held, results, write_bytes
 
 from .identity import identity_of as identity_here
 from .progress import Progress
-from .worker import Died, job_of, result, token_of, trained
+from .worker import PUBLISHED, Died, job_of, result, token_of, trained
 
 TRIES = 4  # of a run whose worker dies
 
@@ -31,6 +32,7 @@ class Asked:
     name: str
     config: Config
     under: Path  # its folder lies here
+    out: Path | None = None  # it is published here, as a step is, if at all
 
     @property
     def seed(self) -> int:
@@ -40,7 +42,13 @@ class Asked:
     @property
     def folder(self) -> Path:
         """Where its checkpoints and its log are left."""
-        return self.under / f"{self.name}-{self.seed}"
+        which = self.config.preset if self.out else self.seed
+        return self.under / f"{self.name}-{which}"
+
+    @property
+    def record(self) -> str:
+        """The path of the record, under `out`, where it is published."""
+        return results("", self.config.preset, self.name).as_posix()
 
 
 def many(
@@ -61,7 +69,7 @@ def many(
     for one in asked:
         print(f"{one.name:<16} seed {one.seed}", end=" ", flush=True)
         try:
-            outcome = trained(one.name, one.config, titles, one.folder, resume)
+            outcome = trained(one.name, one.config, titles, one.folder, resume, one.out)
         except FloatingPointError as error:
             print("failed.", flush=True)
             yield one, error
@@ -144,14 +152,19 @@ def _start(one, titles, resume, workers):
         token = token_of(one.folder)
         newest = sorted(one.folder.glob("step-*.pt"))[-1:]
         sent = tuple((path.name, path.read_bytes()) for path in newest)
-    folder = str(one.folder.absolute())
-    about = {"name": one.name, "folder": folder, "resume": resume, "token": token}
+        if one.out and (before := one.out / one.record).exists():
+            sent += ((f"{PUBLISHED}/{one.record}", before.read_bytes()),)
+    about = {"name": one.name, "resume": resume, "token": token}
+    about |= {"folder": str(one.folder.absolute()), "out": one.out and str(one.out.absolute())}
     return workers.start(job_of(titles, one.config, workers.threads, **about), titles, sent)
 
 
 def _result(one, ended, workers):
     """Return what came of a run, or raise it, when what it left elsewhere is here as well."""
     outcome = workers.outcome(ended)
-    for name, content in outcome.get("files", ()):
-        write_bytes(one.folder / name, content)
+    files = outcome.get("files", ())
+    with held(one.folder) if files else nullcontext():
+        for name, content in files:
+            published = name.removeprefix(f"{PUBLISHED}/")
+            write_bytes(one.folder / name if name == published else one.out / published, content)
     return result(outcome)

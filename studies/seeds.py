@@ -141,19 +141,23 @@ def train_recipe(
     out: str | Path,
     resume: str = "same",
     recipe: str = PUBLIC_BEST,
+    workers=None,
 ) -> dict:
     """Train a public recipe once, at the steps' own seed, and return its record.
 
     Writes `out/results/<preset>/<recipe>.json`, the weights beside it. As a published step's,
     its losses are on the validation titles and, once, on the test titles. A run that was stopped
-    continues from its checkpoint under `out/_build/<recipe>-<preset>/`.
+    continues from its checkpoint under `out/_build/<recipe>-<preset>/`. With `workers`
+    (`studies.runs`) one of them trains it.
 
     Raises ValueError for a preset that is not there, and for the checkpoint of another run, unless
     `resume` is "accept".
     """
-    folder = Path(out) / "_build" / f"{recipe}-{preset}"
-    run = train(load_step(recipe, preset), titles, folder=folder, resume=resume)
-    with held(folder):  # a record and its weights are of one process
+    asked = Asked(recipe, load_step(recipe, preset), Path(out) / "_build", Path(out))
+    if workers:
+        return records([asked], titles, resume, workers)[0]
+    run = train(asked.config, titles, folder=asked.folder, resume=resume)
+    with held(asked.folder):  # a record and its weights are of one process
         return save(run, out, recipe)
 
 

@@ -25,14 +25,15 @@ import torch
 
 from lib.config import Config
 from lib.data import Titles
-from lib.files import write_bytes, write_json, write_text
-from lib.record import make_record
+from lib.files import held, write_bytes, write_json, write_text
+from lib.record import make_record, save
 from lib.train import train
 
 from .identity import differing, identity_of, tell, version
 
 LOG = "worker.log"
 TOKEN = ".folder"  # a name that a folder has wherever it is seen
+PUBLISHED = "published"  # what a worker leaves there, in a folder of its own, belongs in `out`
 FAILURES = {kind.__name__: kind for kind in (FloatingPointError, ValueError, OSError)}
 
 
@@ -40,10 +41,19 @@ class Died(ChildProcessError):
     """A worker that ended without having said what its run came to."""
 
 
-def trained(name: str, config: Config, titles: Titles, folder: Path, resume: str) -> dict:
-    """Train a run, or continue it in `folder`; return its `record`, and what is `told` of it."""
+def trained(
+    name: str, config: Config, titles: Titles, folder: Path, resume: str, out: Path | None = None
+) -> dict:
+    """Train a run, or continue it in `folder`; return its `record`, and what is `told` of it.
+
+    With `out` it is published there as a step is: scored on the test titles, with its weights.
+    """
     run = train(config, titles, folder=folder, resume=resume, quiet=True)
-    record = make_record(run, f"seeds/{name}-{config.seed}", str(config.seed))
+    if out is None:
+        record = make_record(run, f"seeds/{name}-{config.seed}", str(config.seed))
+    else:
+        with held(folder):  # a record and its weights are of one process
+            record = save(run, out, name)
     loss = f"{run.curve[-1]['full_coverage']:.4f} nats per character"
     told = f" Went on after {run.resumed:,}." if run.resumed else ""
     told = " Trained before." if run.resumed == run.steps else told
@@ -54,10 +64,12 @@ def trained(name: str, config: Config, titles: Titles, folder: Path, resume: str
 def job_of(titles: Titles, config: Config, threads: int, **more) -> dict:
     """Return a job: to train `name` in `folder`, as `resume` says; without these, its identity.
 
-    `threads` are those of a CPU. `token` is the folder's own, where a worker may not see it.
+    `out` is where it is published, if it is. `threads` are those of a CPU. `token` is the folder's
+    own, where a worker may not see it.
     """
     about = {"config": config.as_dict(), "threads": threads, "version": version(titles)}
-    return {**about, "name": None, "folder": None, "resume": "same", "token": None, **more}
+    none = dict.fromkeys(("name", "folder", "out", "token"))
+    return {**about, **none, "resume": "same", **more}
 
 
 def work(job: dict, titles: Titles, sent=tuple) -> dict:
@@ -70,10 +82,18 @@ def work(job: dict, titles: Titles, sent=tuple) -> dict:
         return _do(job, titles, None)
     with _place(job, sent) as (place, own):
         with open(place / LOG, "a", 1, "utf-8") as log, redirect_stdout(log), redirect_stderr(log):
-            outcome = _do(job, titles, place)
+            out = place / PUBLISHED if own else job["out"]
+            outcome = _do(job, titles, place, job["out"] and out)
         if own:
             left = [*sorted(place.glob("step-*.pt"))[-1:], place / "log.jsonl", place / LOG]
-            outcome["files"] = [(path.name, path.read_bytes()) for path in left if path.exists()]
+            published = (path for path in (place / PUBLISHED).rglob("*") if path.is_file())
+            # The record last, which has the digest of the weights.
+            left += sorted(published, key=lambda path: (-len(path.parts), path.suffix != ".pt"))
+            outcome["files"] = [
+                (path.relative_to(place).as_posix(), path.read_bytes())
+                for path in left
+                if path.exists()
+            ]
     return outcome
 
 
@@ -93,7 +113,7 @@ def token_of(folder: Path) -> str:
     return path.read_text("utf-8")
 
 
-def _do(job, titles, place):
+def _do(job, titles, place, out=None):
     try:
         _refuse_other(job["version"], titles)
         config = Config.from_dict(job["config"])
@@ -102,7 +122,7 @@ def _do(job, titles, place):
             return {"identity": identity_of(config, titles)}
         about = f"{job['name']} seed {config.seed}, {job['threads']} threads, on {_here()}"
         print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: {about}")
-        return trained(job["name"], config, titles, place, job["resume"])
+        return trained(job["name"], config, titles, place, job["resume"], out)
     except Exception as error:  # whatever it is, it is told to who asked
         traceback.print_exc()
         kinds = [name for name, kind in FAILURES.items() if isinstance(error, kind)]

@@ -12,6 +12,7 @@ import pytest
 import lib.train as loop
 from book import __main__ as command_line
 from lib.files import BOOK, as_json, results, write_text
+from lib.record import load_model, read_record
 from studies import identity, ladder, progress, runs, seeds, worker
 from studies.runs import Asked
 
@@ -130,6 +131,27 @@ def test_a_run_goes_on_from_the_checkpoint_that_was_sent_to_a_worker_elsewhere(
     assert lasting(record) == here[1][0]
     assert "Went on after" in capsys.readouterr().out
     assert not list((tmp_path / "one-1337").glob("*.tmp"))
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_worker_publishes_a_recipe_as_this_process_does(tmp_path, monkeypatch, elsewhere):
+    monkeypatch.setattr(seeds, "load_step", lambda *_: CONFIG)
+    published = seeds.train_recipe("smoke", TITLES, tmp_path / "here")
+    workers, out = Workers(elsewhere=elsewhere), tmp_path / "out"
+    record = seeds.train_recipe("smoke", TITLES, out, workers=workers)
+    assert lasting(record) == lasting(published) and record["losses"]["test"] > 0
+    assert read_record(out, "smoke", "public_best") == record
+    load_model(out, "smoke", "public_best")  # the weights are the record's
+    kept = [
+        sorted(p.relative_to(o) for p in o.rglob("results/**/*")) for o in (out, tmp_path / "here")
+    ]
+    assert kept[0] == kept[1] and len(kept[0]) > 5
+    assert seeds.train_recipe("smoke", TITLES, out) == record  # it is there, and taken
+    # Another run is one look more at the test titles, which the worker knows of.
+    monkeypatch.setattr(seeds, "load_step", lambda *_: CONFIG.change(seed=7))
+    again = seeds.train_recipe("smoke", TITLES, out, "fresh", workers=workers)
+    assert (record["test_looks"], again["test_looks"]) == (1, 2)
+    assert read_record(out, "smoke", "public_best") == again
 
 
 @pytest.mark.parametrize("workers", [None, Workers(2)])
@@ -345,11 +367,14 @@ def test_a_command_takes_workers_and_closes_them(tmp_path, monkeypatch):
         assert command_line.main(command) == 0
     monkeypatch.setattr(ladder, "LEVERS", {"still": FOUR["still"]})
     assert command_line.main(["ladder", *common, "--workers", "2"]) == 0
+    peer = ["peer", "--preset", "smoke", "--out", str(tmp_path), "--ray", "one:6379"]
+    assert command_line.main(peer) == 0
     assert [m[:3] if m[0] == "Cluster" else m[:2] for m in made] == [
         ("Processes", 3),
         ("Cluster", "auto", 1),
         ("Cluster", "auto", 3),
         ("Processes", 2),
+        ("Cluster", "one:6379", 1),
     ]
     assert all(m[-1].jobs and m[-1].closed for m in made)
 
