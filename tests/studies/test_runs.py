@@ -6,14 +6,17 @@ import json
 import os
 import socket
 import sys
+from contextlib import closing
 
 import pytest
+import torch
 
 import lib.train as loop
 from book import __main__ as command_line
 from lib.files import BOOK, as_json, results, write_text
 from lib.record import load_model, read_record
-from studies import identity, ladder, progress, runs, seeds, worker
+from studies import identity, ladder, processes, progress, runs, seeds, worker
+from studies.cluster import Cluster
 from studies.runs import Asked
 
 from .small import CONFIG, TITLES, other_code
@@ -404,3 +407,69 @@ def test_ray_is_imported_nowhere_but_where_a_cluster_is_asked_for():
             if any(name.split(".")[0] == "ray" for name in names):
                 found.add((path.stem, node.col_offset > 0))
     assert found == {("cluster", True)}
+
+
+def test_each_worker_has_its_share_of_the_cores_and_a_gpu_in_turn(monkeypatch):
+    seen = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(processes.subprocess, "Popen", lambda *_, env, **__: seen.append(env))
+    for gpus, named in ((0, ""), (2, ""), (2, "4,5")):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda gpus=gpus: gpus)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+        with closing(processes.Processes(3)) as workers:
+            for number in range(3):
+                workers._new(number)
+    assert {env["OMP_NUM_THREADS"] for env in seen} == {"2"} and workers.threads == 2
+    shown = [env["CUDA_VISIBLE_DEVICES"] for env in seen]
+    assert shown == ["", "", "", "0", "1", "0", "4", "5", "4"]
+
+
+class Ray:
+    """What is used of Ray: `machines` are the resources of each, None of one that is gone."""
+
+    def __init__(self, *machines):
+        self.machines, self.asks, self.puts, self.given = machines, [], [], None
+
+    def init(self, address, runtime_env, **_):
+        self.given = address, runtime_env["env_vars"]
+
+    def nodes(self):
+        return [{"Alive": m is not None, "Resources": m or {"CPU": 99}} for m in self.machines]
+
+    def put(self, value):
+        self.puts.append(value)
+        return f"ref {len(self.puts)}"
+
+    def remote(self, **how):
+        assert how == {"max_retries": 0}  # it is tried again by who asked, and told
+        return lambda function: self
+
+    def options(self, **asks):
+        self.asks.append(asks)
+        return self
+
+
+@pytest.mark.parametrize(
+    ("machines", "room", "asks"),
+    [
+        (({"CPU": 3.0}, {"CPU": 5.0}, None), 3, {"num_cpus": 2}),  # two and a half would be split
+        (({"CPU": 8.0, "GPU": 1.0}, {"CPU": 4.0, "GPU": 4.0}, {"CPU": 64.0}), 5, {"num_gpus": 1}),
+        (({"CPU": 1.0}, {"CPU": 1.0}, None), 0, None),
+    ],
+)
+def test_a_run_asks_a_cluster_for_a_gpu_else_for_its_cores(monkeypatch, machines, room, asks):
+    ray = Ray(*machines)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    workers = Cluster("auto", 4, {"GOMP_SPINCOUNT": "3000"})
+    assert ray.given == ("auto", {"GOMP_SPINCOUNT": "3000", "OMP_NUM_THREADS": "2"})
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert workers.slots() == room
+    job = worker.job_of(TITLES, CONFIG, 2)
+    monkeypatch.setattr(Ray, "remote", lambda self, *arguments: arguments)
+    if not room:
+        with pytest.raises(ValueError, match=r"asks for 2 cores, and the machines .* have 1, 1:"):
+            workers.start(job, TITLES)
+        return
+    assert [workers.start(job, TITLES)[1] for _ in range(2)] == ["ref 1", "ref 1"]
+    assert ray.asks == [asks, asks] and ray.puts == [TITLES, (), ()]  # the stories once
