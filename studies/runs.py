@@ -147,8 +147,8 @@ def _at_once(asked, titles, resume, workers):
 def _start(one, titles, resume, workers):
     """Ask for a run; with what it continues from, where a worker may not see its folder."""
     token, sent = None, ()
+    one.folder.mkdir(parents=True, exist_ok=True)
     if not workers.shared:
-        one.folder.mkdir(parents=True, exist_ok=True)
         token = token_of(one.folder)
         newest = sorted(one.folder.glob("step-*.pt"))[-1:]
         sent = tuple((path.name, path.read_bytes()) for path in newest)

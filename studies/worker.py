@@ -106,11 +106,15 @@ def result(outcome: dict) -> dict:
 
 
 def token_of(folder: Path) -> str:
-    """Return the name that `folder`, which is made, has wherever it is seen."""
+    """Return the name that `folder` has wherever it is seen; give it one where it has none."""
+    if _token(folder) is None:
+        write_text(folder / TOKEN, uuid.uuid4().hex)
+    return _token(folder)
+
+
+def _token(folder):
     path = folder / TOKEN
-    if not path.exists():
-        write_text(path, uuid.uuid4().hex)
-    return path.read_text("utf-8")
+    return path.read_text("utf-8") if path.exists() else None
 
 
 def _do(job, titles, place, out=None):
@@ -147,8 +151,7 @@ def _here():
 def _place(job, sent):
     """Give the folder to train in, and whether it is the worker's own."""
     place = Path(job["folder"])
-    seen = job["token"] is None or (place / TOKEN).exists()
-    if seen and job["token"] in (None, token_of(place)):
+    if job["token"] is None or _token(place) == job["token"]:
         yield place, False
         return
     with tempfile.TemporaryDirectory(prefix="seven-epochs-") as own:

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import torch
@@ -51,9 +52,13 @@ class Workers:
 
     def outcome(self, started):
         job, (titles, sent) = self.jobs[started], self.given[started]
-        if not self.shared:
-            job = {**job, "token": "another machine's"}
+        there = Path(f"{job['folder']}-there")  # on a machine that may have a folder of this name
+        if job["folder"] and not self.shared:
+            job = {**job, "folder": str(there)}
+            if job["config"]["seed"] % 2:
+                write_text(there / worker.TOKEN, "another")
         outcome = worker.work(job, titles, lambda: sent)
+        assert {path.name for path in there.glob("*")} <= {worker.TOKEN}
         seed = job["config"]["seed"]
         if job["folder"] and self.lost.get(seed):
             self.lost[seed] -= 1
