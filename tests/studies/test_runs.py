@@ -391,12 +391,12 @@ def test_wrong_workers_are_refused_in_plain_words(tmp_path, monkeypatch, capsys)
     common = ["seeds", "--preset", "smoke", "--out", str(tmp_path)]
     assert command_line.main([*common, "--workers", "0"]) == 1
     assert "0 workers train nothing; ask for at least 1." in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "ray", None)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # nobody listens
         address = f"127.0.0.1:{closed.getsockname()[1]}"
         assert command_line.main([*common, "--ray", address]) == 1
     assert f"No Ray cluster answers at {address}: " in capsys.readouterr().err
-    monkeypatch.setitem(sys.modules, "ray", None)
     assert command_line.main([*common, "--ray", "auto"]) == 1
     assert "pip install -r requirements-cluster.txt" in capsys.readouterr().err
 

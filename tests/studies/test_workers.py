@@ -88,22 +88,28 @@ def cluster(monkeypatch):
     with tempfile.TemporaryDirectory(prefix="ray") as folder:  # a short path, for its sockets
         head = ["--head", f"--node-ip-address={HEAD}", f"--port={address.split(':')[1]}"]
         head += ["--disable-usage-stats", "--include-dashboard=false", f"--temp-dir={folder}"]
-        started = []
+        started, log = [], Path(folder) / "said.txt"
         try:
             for more in (head, [f"--address={address}", f"--node-ip-address={OTHER}"]):
-                log = Path(folder) / f"{len(started)}.txt"
-                with open(log, "w") as file:
-                    started.append(subprocess.Popen([*ray, *more], stdout=file, stderr=file))
-                until = time.monotonic() + 120
-                while "Ray runtime started" not in (said := log.read_text("utf-8")):
-                    assert time.monotonic() < until and started[-1].poll() is None, said
-                    time.sleep(0.1)
+                started.append(_started([*ray, *more], log))
             yield address
         finally:
             for process in reversed(started):
                 process.terminate()  # and with it what it has started
             for process in started:
                 process.wait(60)
+
+
+def _started(command, log):
+    """The process of a machine of the cluster. Ray gives up after 30 s, which a busy one may take."""
+    for _ in range(4):
+        with open(log, "w") as file:
+            process = subprocess.Popen(command, stdout=file, stderr=file)
+        while process.poll() is None:
+            if "Ray runtime started" in log.read_text("utf-8"):
+                return process
+            time.sleep(0.1)
+    raise AssertionError(log.read_text("utf-8"))
 
 
 def _free_port():
