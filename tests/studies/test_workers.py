@@ -101,7 +101,7 @@ def cluster(monkeypatch):
 
 
 def _started(command, log):
-    """The process of a machine of the cluster. Ray gives up after 30 s, which a busy one may take."""
+    """The process of a machine of the cluster. Ray gives up after 30 s, which may be too early."""
     for _ in range(4):
         with open(log, "w") as file:
             process = subprocess.Popen(command, stdout=file, stderr=file)
