@@ -7,9 +7,10 @@ BOOK := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m book
 PRESET ?= full
 RESUME = $(if $(FRESH),--fresh)$(if $(ACCEPT),--accept)
 FLAGS = $(if $(STORIES),--stories "$(STORIES)") $(addprefix --step ,$(STEP)) $(RESUME)
+WHERE = $(if $(WORKERS),--workers $(WORKERS)) $(if $(RAY),--ray "$(RAY)")
 SITE = $(if $(THEME),--theme $(THEME))
 
-.PHONY: help setup book test run publish seeds peer ladder search bench site serve github lint clean
+.PHONY: help setup cluster book test workers run publish seeds peer ladder search bench site serve github lint clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,11 +32,20 @@ $(VENV)/dev: $(VENV)/book requirements-dev.txt
 	$(BIN)/python -m pip install -q --no-compile -r requirements-dev.txt
 	@touch $@
 
+$(VENV)/cluster: $(VENV)/book requirements-cluster.txt
+	$(BIN)/python -m pip install -q --no-compile -r requirements-cluster.txt
+	@touch $@
+
+cluster: $(VENV)/cluster ## install Ray as well, for runs on many machines
+
 book: setup ## execute every notebook on the smoke preset into _build/book, render the site there
 	$(BOOK) book $(RESUME)
 
-test: $(VENV)/dev ## run every test
+test: $(VENV)/dev ## run the tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder
+
+workers: $(VENV)/dev $(VENV)/cluster ## run the tests that test leaves out, which start workers and a Ray cluster
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m workers tests/studies/test_workers.py
 
 run: setup ## [PRESET=full STORIES=path STEP=02_adamw FRESH=1 ACCEPT=1]: execute on another preset and other stories
 	$(BOOK) run --preset $(PRESET) $(FLAGS)
@@ -44,15 +54,15 @@ publish: setup ## the same, in place: rewrites notebooks/, figures/ and results/
 	$(BOOK) publish --preset $(PRESET) $(FLAGS)
 
 seeds: PRESET = tiny
-seeds: $(VENV)/dev ## STEP=02_adamw SEEDS=5 PRESET=tiny STORIES=path: train a step (or all) under several seeds
-	$(BOOK) seeds --preset $(PRESET) --seeds $(or $(SEEDS),5) $(FLAGS)
+seeds: $(VENV)/dev $(if $(RAY),cluster) ## STEP=02_adamw SEEDS=5 PRESET=tiny STORIES=path [WORKERS=2 RAY=auto]: train a step (or all) under several seeds
+	$(BOOK) seeds --preset $(PRESET) --seeds $(or $(SEEDS),5) $(FLAGS) $(WHERE)
 
-peer: setup ## STORIES=path [PRESET=full RECIPE=public_best_own]: train the best public recipe on the same titles
-	$(BOOK) peer --preset $(PRESET) $(if $(RECIPE),--recipe $(RECIPE)) $(FLAGS)
+peer: setup $(if $(RAY),cluster) ## STORIES=path [PRESET=full RECIPE=public_best_own RAY=auto]: train the best public recipe on the same titles
+	$(BOOK) peer --preset $(PRESET) $(if $(RECIPE),--recipe $(RECIPE)) $(FLAGS) $(WHERE)
 
 ladder search: PRESET = tiny
-ladder: $(VENV)/dev ## STORIES=path [SEEDS=3 PRESET=tiny LEVERS="muon mask" LIKE=tiny]: try the changes of step three in turn
-	$(BOOK) ladder --preset $(PRESET) --seeds $(or $(SEEDS),3) $(if $(LEVERS),--levers $(LEVERS)) $(if $(LIKE),--like $(LIKE)) $(FLAGS)
+ladder: $(VENV)/dev $(if $(RAY),cluster) ## STORIES=path [SEEDS=3 PRESET=tiny LEVERS="muon mask" LIKE=tiny WORKERS=2 RAY=auto]: try the changes of step three in turn
+	$(BOOK) ladder --preset $(PRESET) --seeds $(or $(SEEDS),3) $(if $(LEVERS),--levers $(LEVERS)) $(if $(LIKE),--like $(LIKE)) $(FLAGS) $(WHERE)
 
 search: $(VENV)/dev ## STORIES=path [TRIALS=20 PRESET=tiny STORAGE=url]: tune step three's settings together
 	$(BOOK) search --preset $(PRESET) --trials $(or $(TRIALS),20) $(if $(STORAGE),--storage "$(STORAGE)") $(FLAGS)

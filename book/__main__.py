@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import os
 import sys
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 from lib.config import PRESETS
@@ -11,13 +12,16 @@ from lib.files import BOOK
 from lib.steps import PUBLIC_BEST, RECIPES, STEPS
 
 from . import repository, site
-from .run import BookError, prepare_cpu, publish, resolve_stories, run
+from .run import ON_CPU, BookError, prepare_cpu, publish, resolve_stories, run
 
 STORIES = """'hub', or the path of a file: parquet, csv, tsv, jsonl or txt, also gzipped (default:
 the variable HN_STORIES, else the hub; smoke makes its own)"""
 FRESH = "train again what was trained before, and execute again what was executed"
 ACCEPT = "take checkpoints of other code or settings too: you vouch that it does not matter"
 THEME = "the official book-theme, the plain one, or whichever can be had (default: %(default)s)"
+WORKERS = """train N runs at once, each on its share of the cores, or on a GPU of its own where
+there are several; with --ray a run asks for that share (default: one run after another)"""
+RAY = "train on the Ray cluster at this address, 'auto' for the one that this machine is part of"
 OUT = "the folder whose results/ and _build/ are used (default: the book itself)"
 
 
@@ -59,6 +63,11 @@ def _parser():
             how.add_argument(f"--{flag}", dest="resume", action="store_const", const=flag,
                              default="same", help=help_)  # fmt: skip
 
+    def shares(sub):
+        """Add where many runs happen."""
+        sub.add_argument("--workers", type=int, metavar="N", help=WORKERS)
+        sub.add_argument("--ray", metavar="ADDRESS", help=RAY)
+
     runs = (
         ("book", _book, "smoke", "execute every notebook on a preset and render the book of them"),
         ("run", _run, "full", "execute the notebooks on a preset into a folder"),
@@ -80,12 +89,14 @@ def _parser():
                      help="for example 02_adamw; may be given again (default: all)")  # fmt: skip
     sub.add_argument("--seeds", type=int, default=5, metavar="N",
                      help="how many: 1337, 1338, … (default: %(default)s)")  # fmt: skip
+    shares(sub)
     sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
 
     sub = command("peer", _peer, "train the best public recipe on the same titles as the steps")
     trains(sub, "full")
     depth = "at the preset's depth, or at its own (default: %(default)s)"
     sub.add_argument("--recipe", choices=RECIPES, default=PUBLIC_BEST, help=depth)
+    shares(sub)
     sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
 
     sub = command("ladder", _ladder, "try the changes of step three in turn, each on those kept")
@@ -96,6 +107,7 @@ def _parser():
                      help="try these only, for example muon mask (default: all)")  # fmt: skip
     sub.add_argument("--like", metavar="PRESET",
                      help="keep what the ladder on this preset kept; one seed will do")  # fmt: skip
+    shares(sub)
     sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
 
     sub = command("search", _search, "tune the settings of step three together, with Optuna")
@@ -158,15 +170,19 @@ def _seeds(options):
 
     _needs("scipy")
     _, titles = resolve_stories(options.preset, options.stories)
-    for step in options.steps or STEPS:
-        seeds.train_seeds(step, options.preset, titles, options.out, options.seeds, options.resume)
+    steps = list(dict.fromkeys(options.steps or STEPS))
+    given = options.preset, titles, options.out, options.seeds, options.resume
+    with _workers(options) as workers:
+        seeds.train_steps(steps, *given, workers)
 
 
 def _peer(options):
     from studies import seeds
 
     _, titles = resolve_stories(options.preset, options.stories)
-    record = seeds.train_recipe(options.preset, titles, options.out, options.resume, options.recipe)
+    given = options.preset, titles, options.out, options.resume, options.recipe
+    with _workers(options) as workers:
+        record = seeds.train_recipe(*given, workers)
     losses = record["losses"]
     print(f"{losses['full_coverage']:.4f} nats per character, {losses['test']:.4f} on test titles")
 
@@ -178,7 +194,9 @@ def _ladder(options):
     levers = ladder.choose(options.levers)
     like = ladder.read_ladder(options.out, options.like) if options.like else None
     _, titles = resolve_stories(options.preset, options.stories)
-    ladder.climb(options.preset, titles, options.out, options.seeds, levers, like, options.resume)
+    given = options.preset, titles, options.out, options.seeds, levers, like, options.resume
+    with _workers(options) as workers:
+        ladder.climb(*given, workers)
 
 
 def _search(options):
@@ -189,6 +207,20 @@ def _search(options):
     search.search(
         options.preset, titles, options.out, options.trials, options.storage, options.resume
     )
+
+
+def _workers(options):
+    """The workers that were asked for, closed at the end; none for one run after another."""
+    if options.ray:
+        from studies.cluster import Cluster
+
+        environment = {name: os.environ[name] for name in ON_CPU if name in os.environ}
+        return closing(Cluster(options.ray, options.workers or 1, environment))
+    if options.workers is None:
+        return nullcontext()
+    from studies.processes import Processes
+
+    return closing(Processes(options.workers))
 
 
 def _bench(options):

@@ -1,6 +1,12 @@
 """Many runs of one thing. In the order one reads:
 
 statistics    how far two sets of losses are apart, and how surely
+identity      which run a run will be, and what differs
+worker        one run, wherever it is trained
+processes     workers on this machine, each in a process
+cluster       workers on many machines, with Ray
+progress      the line for all of many runs
+runs          many runs, wherever they happen
 seeds         a step, or the public recipe, under several seeds
 ladder        one change at a time, each against the rung below it
 search        settings tuned together, with Optuna

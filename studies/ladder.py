@@ -36,14 +36,15 @@ from lib.files import (
 from lib.identity import digest
 from lib.steps import LADDER, LEVERS
 
-from .seeds import FIRST, differing, identity_of, mean_nats, run_seeds, tell
-from .statistics import LEVEL, difference, holm, over_titles
+from .identity import differing, tell
+from .runs import Asked, identity_of, records
+from .seeds import FIRST, mean_nats, run_seeds
+from .statistics import SURELY, ask_all_at_once, judge
 
 START = LADDER["from"]
 FIXED = ("stories", "titles", "seeds", "like", "rungs")  # what nobody can vouch for
-STATISTICS = ("low", "high", "p", "p_paired")  # of `studies.statistics.difference`
 _RUNG = exactly(
-    ("gain", "standard_error", "kept", "why", *STATISTICS, "p_holm", "titles", "title_nats"),
+    ("gain", "standard_error", "kept", "why", *SURELY, "p_holm", "titles", "title_nats"),
     title=TEXT,
     why=TEXT,
     changes={"type": "object"},
@@ -96,6 +97,7 @@ def climb(
     levers: dict = LEVERS,
     like: dict | None = None,
     resume: str = "same",
+    workers=None,
 ) -> dict:
     """Try `levers` in turn from step two on, a line a run; write and return the ladder's record.
 
@@ -106,7 +108,8 @@ def climb(
     tried yet is tried on top of what it kept; a run that was trained before is taken from its
     checkpoint under `out/_build/ladder-<preset>/`. `resume` "fresh" starts over, "accept" goes on
     although code or settings differ. Losses in nats per character. Of two processes the second
-    waits, and goes on from what the first has left.
+    waits, and goes on from what the first has left. With `workers` (`studies.runs`) the seeds of a
+    rung are trained at once, and with a `like`, whose verdicts are known, those of all rungs.
 
     Raises ValueError for a single seed, which has no standard error, unless there is a `like`; for
     a lever that `like` has not tried; where the ladder that is there is another one: of other
@@ -119,11 +122,13 @@ def climb(
             f"{count} seed has no spread; ask for 2, or follow a ladder (--like tiny)."
         )
     folder = Path(out) / "_build" / f"ladder-{preset}"
-    config = load_step(START, preset)
+    config, ahead = load_step(START, preset), {}
 
     def seeds(name, config):
-        place = f"{name}-{digest(config.as_dict())[:8]}"
-        return run_seeds(place, config, titles, folder, range(FIRST, FIRST + count), resume)
+        place, numbers = _place(name, config), range(FIRST, FIRST + count)
+        if place in ahead:
+            return ahead[place]
+        return run_seeds(place, config, titles, folder, numbers, resume, workers)
 
     with held(folder):
         conditions = {
@@ -131,9 +136,18 @@ def climb(
             "seeds": count,
             "like": like["preset"] if like else None,
             "base": config.as_dict(),
-            "identity": identity_of(config, titles),
+            "identity": identity_of(config, titles, workers),
         }
         record = _begun(out, preset, conditions, levers, verdicts, resume)
+        if workers and like:
+            rungs = _to_train(config, levers, record["rungs"] if record else {}, verdicts)
+            asked = [
+                Asked(place, tried.change(seed=FIRST + i), folder)
+                for place, tried in rungs.items()
+                for i in range(count)
+            ]
+            runs = iter(records(asked, titles, resume, workers))
+            ahead = {place: [next(runs) for _ in range(count)] for place in rungs}
         if record is None:
             runs = seeds(START, config)
             record = {
@@ -151,11 +165,11 @@ def climb(
             lever, tried = levers[name], config.change(**levers[name]["changes"])
             runs = seeds(name, tried)
             rung = _rung(lever["title"], lever["changes"], runs) | {"why": lever["why"]}
-            rung |= _judge(below, rung, verdicts.get(name), runs[0]["titles"]["val_chars"])
+            rung |= judge(below, rung, verdicts.get(name), runs[0]["titles"]["val_chars"])
             error = f" ± {rung['standard_error']:.4f}" if "standard_error" in rung else ""
             print(f"{lever['title']}: {rung['gain']:+.4f}{error}", flush=True)
             rungs[name] = rung
-            _ask_all_at_once(rungs)
+            ask_all_at_once(rungs)
             record["accepted"] = sorted({*record["accepted"], *_accepted(runs)})
             record["created"] = datetime.now(UTC).isoformat(timespec="seconds")
             record["environment"] = runs[0]["environment"]
@@ -239,6 +253,25 @@ def _begun(out, preset, conditions, levers, verdicts, resume):
     return {**record, **conditions, "accepted": sorted({*record["accepted"], *differ})}
 
 
+def _place(name, config):
+    return f"{name}-{digest(config.as_dict())[:8]}"
+
+
+def _to_train(config, levers, there, verdicts):
+    """Return the settings of each rung that is not `there`, by place: all verdicts are known."""
+    rungs = {} if there else {_place(START, config): config}
+    for name in [*there, *(name for name in levers if name not in there)]:
+        if name == START:
+            continue
+        changes = from_json(there[name]["changes"]) if name in there else levers[name]["changes"]
+        tried = config.change(**changes)
+        if name not in there:
+            rungs[_place(name, tried)] = tried
+        if there[name]["kept"] if name in there else verdicts[name]:
+            config = tried
+    return rungs
+
+
 def _accepted(runs):
     return sorted({name for run in runs for name in run["accepted"]})
 
@@ -253,25 +286,3 @@ def _rung(title, changes, runs):
         "seconds": statistics.mean(run["speed"]["seconds"] for run in runs),
         "title_nats": mean_nats(runs),
     }
-
-
-def _judge(below, rung, kept, chars):
-    """Return what a rung gained over the one below it, how surely, and whether it is kept."""
-    drawn = over_titles(rung["title_nats"], below["title_nats"], chars)
-    found = {
-        "gain": below["mean"] - rung["mean"],
-        "titles": {name: drawn[name] for name in ("low", "high")},
-    }
-    if len(rung["losses"]) > 1:
-        surely = difference(rung["losses"], below["losses"], paired=True)
-        found |= {name: surely[name] for name in ("standard_error", *STATISTICS)}
-    if kept is None:
-        kept = found["gain"] > 0 and found["p"] < LEVEL
-    return {**found, "kept": kept}
-
-
-def _ask_all_at_once(rungs):
-    """Put Holm's correction of `p` in each of `rungs` that has one."""
-    tested = [rung for rung in rungs.values() if "p" in rung]
-    for rung, p in zip(tested, holm([rung["p"] for rung in tested]), strict=True):
-        rung["p_holm"] = p

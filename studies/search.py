@@ -22,7 +22,7 @@ from lib.identity import digest, modules
 from lib.steps import SEARCH
 from lib.train import train
 
-from .seeds import differing, tell
+from .identity import differing, tell
 
 STEP = SEARCH["from"]
 FIXED = ("stories", "space")  # what nobody can vouch for

@@ -20,15 +20,13 @@ from lib.compare import compare_alike
 from lib.config import PRESETS, Config, load_step, title_of
 from lib.data import Titles
 from lib.details import read_detail
-from lib.device import best_device, use_bf16
-from lib.files import NUMBER, NUMBERS, as_json, check, exactly, held, read_json, results, write_json
-from lib.identity import identity
-from lib.predictions import title_losses
-from lib.record import make_record, read_record, save
+from lib.files import NUMBER, NUMBERS, check, exactly, held, read_json, results, write_json
+from lib.record import read_record, save
 from lib.steps import PUBLIC_BEST, STEPS
-from lib.tokenizer import train_tokenizer
 from lib.train import train
 
+from .identity import differing
+from .runs import Asked, identity_of, many, records, refuse_failed
 from .statistics import LEVEL, difference, holm, over_titles, standard_error
 
 FIRST = 1337
@@ -75,51 +73,76 @@ DIFFERENCES_SCHEMA = {"type": "object", "additionalProperties": _DIFFERENCE}
 
 
 def train_seeds(
-    step: str, preset: str, titles: Titles, out: Path, count: int = 5, resume: str = "same"
+    step: str, preset: str, titles: Titles, out: Path, count: int = 5, resume: str = "same", **more
 ) -> dict:
-    """Train `step` under `count` seeds, a line for each; write and return its record of them.
+    """Train `step` under `count` seeds as `train_steps` does; return the record of them."""
+    return train_steps([step], preset, titles, out, count, resume, **more)[step]
 
-    Writes the record of `step` (see above), and `differences.json` beside it anew. A seed that was
-    trained before is taken from its checkpoint under `out/_build/seeds-<preset>/`, one that was
-    stopped continues, and where the step's published run is the very run that would be trained, it
-    is the first seed; with `resume` "fresh" all are trained. The losses are on the validation
-    titles. Where several processes train at once, one waits for the other.
+
+def train_steps(
+    steps: list[str],
+    preset: str,
+    titles: Titles,
+    out: Path,
+    count: int = 5,
+    resume: str = "same",
+    workers=None,
+) -> dict[str, dict]:
+    """Train each of `steps` under `count` seeds, a line for each; write and return their records.
+
+    One step after another, or, where there are `workers` (`studies.runs`), all runs at once that
+    they have room for. Writes the record of each step (see above) when its last seed is trained,
+    and `differences.json` beside it anew. A seed that was trained before is taken from its
+    checkpoint under `out/_build/seeds-<preset>/`, one that was stopped continues, and where the
+    step's published run is the very run that would be trained, it is the first seed; with `resume`
+    "fresh" all are trained. The losses are on the validation titles. Where several processes train
+    at once, one waits for the other.
 
     Raises ValueError for fewer than two seeds, for a step or preset that is not there, and for
-    checkpoints of another run, unless `resume` is "accept".
+    checkpoints of another run, unless `resume` is "accept"; FloatingPointError, when all others
+    are trained, where a run diverged: its step has no record.
     """
     if count < 2:
         raise ValueError(f"{count} seeds have no spread; ask for at least 2.")
-    config = load_step(step, preset)
     folder = Path(out) / "_build" / f"seeds-{preset}"
-    runs = [] if resume == "fresh" else _published(out, step, config, titles)
-    seeds = range(FIRST + len(runs), FIRST + count)
-    runs += run_seeds(step, config, titles, folder, seeds, resume)
-    record = check_seeds(summary(step, title_of(step), runs))
-    with held(folder):  # another process may be at another step, and read what is written here
-        write_json(results(out, preset, f"seeds/{step}"), record)
-        _write_differences(out, preset)
-    return record
+    outcomes, found = {}, {}
+    for together in [steps] if workers else [[step] for step in steps]:
+        runs = {step: [] for step in together}
+        asked = []
+        for step in runs:
+            config = load_step(step, preset)
+            if resume != "fresh":
+                runs[step] += _published(out, step, config, titles, workers)
+            asked += _asked(step, config, folder, range(FIRST + len(runs[step]), FIRST + count))
+        for one, outcome in many(asked, titles, resume, workers):
+            outcomes[one] = outcome
+            mine = [outcomes.get(other) for other in asked if other.name == one.name]
+            if not all(isinstance(outcome, dict) for outcome in mine):
+                continue  # not all are trained, or one failed
+            record = check_seeds(summary(one.name, title_of(one.name), runs[one.name] + mine))
+            with held(folder):  # another process may be at another step, and read what is written
+                write_json(results(out, preset, f"seeds/{one.name}"), record)
+                _write_differences(out, preset)
+            found[one.name] = record
+    refuse_failed(outcomes)
+    return found
 
 
 def run_seeds(
-    name: str, config: Config, titles: Titles, folder: Path, seeds, resume: str = "same"
+    name: str,
+    config: Config,
+    titles: Titles,
+    folder: Path,
+    seeds,
+    resume: str = "same",
+    workers=None,
 ) -> list[dict]:
     """Train `config` under each of `seeds`, a line for each; return the run record of each.
 
     Each has `title_nats` beside, the nats of each validation title. The checkpoints are left in
-    `folder`, in `<name>-<seed>`.
+    `folder`, in `<name>-<seed>`. `workers` as `studies.runs` has them.
     """
-    runs = []
-    for seed in seeds:
-        print(f"{name:<16} seed {seed}", end=" ", flush=True)
-        place = folder / f"{name}-{seed}"
-        run = train(config.change(seed=seed), titles, folder=place, resume=resume, quiet=True)
-        nats = [sum(title) for title in title_losses(run.model, run.tokenizer, titles.val)]
-        runs.append(make_record(run, f"seeds/{name}-{seed}", str(seed)) | {"title_nats": nats})
-        loss = f"{run.curve[-1]['full_coverage']:.4f} nats per character"
-        print(f"{loss}, {run.speed['seconds']:,.0f} s.{_told(run)}", flush=True)
-    return runs
+    return records(_asked(name, config, folder, seeds), titles, resume, workers)
 
 
 def mean_nats(runs: list[dict]) -> list[float]:
@@ -134,19 +157,23 @@ def train_recipe(
     out: str | Path,
     resume: str = "same",
     recipe: str = PUBLIC_BEST,
+    workers=None,
 ) -> dict:
     """Train a public recipe once, at the steps' own seed, and return its record.
 
     Writes `out/results/<preset>/<recipe>.json`, the weights beside it. As a published step's,
     its losses are on the validation titles and, once, on the test titles. A run that was stopped
-    continues from its checkpoint under `out/_build/<recipe>-<preset>/`.
+    continues from its checkpoint under `out/_build/<recipe>-<preset>/`. With `workers`
+    (`studies.runs`) one of them trains it.
 
     Raises ValueError for a preset that is not there, and for the checkpoint of another run, unless
     `resume` is "accept".
     """
-    folder = Path(out) / "_build" / f"{recipe}-{preset}"
-    run = train(load_step(recipe, preset), titles, folder=folder, resume=resume)
-    with held(folder):  # a record and its weights are of one process
+    asked = Asked(recipe, load_step(recipe, preset), Path(out) / "_build", Path(out))
+    if workers:
+        return records([asked], titles, resume, workers)[0]
+    run = train(asked.config, titles, folder=asked.folder, resume=resume)
+    with held(asked.folder):  # a record and its weights are of one process
         return save(run, out, recipe)
 
 
@@ -208,42 +235,11 @@ def check_seeds(record: dict) -> dict:
     return record
 
 
-def identity_of(config: Config, titles: Titles) -> dict:
-    """Return the `identity` that the record of a run of `config` will have, trained here and now.
-
-    It is what the run depends on beside its settings and stories, as `lib.identity` has it.
-    """
-    device = best_device()
-    tokenizer = train_tokenizer(config, titles)
-    known = identity(config, titles, tokenizer, device, use_bf16(config.precision, device))
-    return {k: v for k, v in as_json(known).items() if k not in ("config", "stories")}
+def _asked(name, config, folder, seeds):
+    return [Asked(name, config.change(seed=seed), folder) for seed in seeds]
 
 
-def differing(theirs: dict, ours: dict, within: str = "") -> dict[str, tuple]:
-    """Return what differs, theirs and ours, by name: "code.model" where it is within another."""
-    found = {}
-    for key in sorted(theirs.keys() | ours.keys()):
-        pair = [theirs.get(key), ours.get(key)]
-        if all(isinstance(value, dict) for value in pair):
-            found |= differing(*pair, f"{within}{key}.")
-        elif pair[0] != pair[1]:
-            found[within + key] = tuple(pair)
-    return found
-
-
-def tell(differ: dict[str, tuple]) -> str:
-    """Return what `differing` found, in words: "seeds (2, here 3)"."""
-    return ", ".join(f"{name} ({a!r}, here {b!r})" for name, (a, b) in differ.items())
-
-
-def _told(run):
-    """What is said of a run beside its loss: whether it was trained before, what was accepted."""
-    told = f" Went on after {run.resumed:,}." if run.resumed else ""
-    told = " Trained before." if run.resumed == run.steps else told
-    return told + (f" Accepted: {', '.join(run.accepted)}." if run.accepted else "")
-
-
-def _published(out, step, config, titles):
+def _published(out, step, config, titles, workers):
     """Return the published run of `step` in a list: of none where it is another run."""
     try:
         record = read_record(out, config.preset, step)
@@ -251,7 +247,7 @@ def _published(out, step, config, titles):
         return []
     if record["config"] != config.as_dict() or record["stories"] != titles.stories:
         return []
-    if record.get("identity") != identity_of(config, titles):
+    if record.get("identity") != identity_of(config, titles, workers):
         return []  # of other code, perhaps its notebook's own
     loss = f"{record['losses']['full_coverage']:.4f} nats per character"
     print(f"{step:<16} seed {config.seed} {loss}. Published before.", flush=True)

@@ -14,6 +14,7 @@ import statistics
 
 LEVEL = 0.05  # of a difference that is called real: how often chance makes one that is none
 RESAMPLES = 10_000
+SURELY = ("low", "high", "p", "p_paired")  # what `difference` says beside its error
 
 
 def standard_error(losses: list[float]) -> float:
@@ -80,3 +81,30 @@ def over_titles(before: list[float], after: list[float], chars: int) -> dict:
         "low": float(found.low),
         "high": float(found.high),
     }
+
+
+def judge(below: dict, rung: dict, kept: bool | None, chars: int) -> dict:
+    """Return what a rung of a ladder gained over the one below it, how surely, whether it is kept.
+
+    Each has `losses`, a seed each, their `mean`, and `title_nats`, the nats of each title; `chars`
+    are the characters of all. A gain is kept where chance makes one as large less often than LEVEL;
+    `kept` says so in place of that, and must where there is one seed.
+    """
+    drawn = over_titles(rung["title_nats"], below["title_nats"], chars)
+    found = {
+        "gain": below["mean"] - rung["mean"],
+        "titles": {name: drawn[name] for name in ("low", "high")},
+    }
+    if len(rung["losses"]) > 1:
+        surely = difference(rung["losses"], below["losses"], paired=True)
+        found |= {name: surely[name] for name in ("standard_error", *SURELY)}
+    if kept is None:
+        kept = found["gain"] > 0 and found["p"] < LEVEL
+    return {**found, "kept": kept}
+
+
+def ask_all_at_once(rungs: dict[str, dict]) -> None:
+    """Put Holm's correction of `p` in each of `rungs` that has one."""
+    tested = [rung for rung in rungs.values() if "p" in rung]
+    for rung, p in zip(tested, holm([rung["p"] for rung in tested]), strict=True):
+        rung["p_holm"] = p

@@ -15,6 +15,7 @@ from lib.data import load_titles
 from lib.files import BOOK, held, results, write_json
 from lib.steps import LADDER, LEVERS
 from studies import ladder
+from studies.statistics import judge
 
 from .small import CONFIG as ADAMW_CONFIG
 from .small import TITLES, other_code, start, wait_until_it_waits
@@ -93,12 +94,12 @@ def test_the_verdict_by_hand(gain, kept):
     below = {"losses": [3.7, 4.3], "mean": 4.0, "title_nats": [8.0, 12.0]}
     rung = {"losses": [4.3 - gain, 3.7 - gain], "mean": 4 - gain}
     rung["title_nats"] = [8.0 - gain, 12.0 - 2 * gain]
-    judged = ladder._judge(below, rung, None, 10)
+    judged = judge(below, rung, None, 10)
     assert judged["gain"] == pytest.approx(gain)
     assert judged["standard_error"] == pytest.approx(0.3 * math.sqrt(2))
     assert sorted(judged["titles"].values()) == pytest.approx(sorted([gain / 5, gain / 2.5]))
     assert judged["kept"] is kept
-    assert ladder._judge(below, rung, not kept, 10)["kept"] is not kept  # another ladder's
+    assert judge(below, rung, not kept, 10)["kept"] is not kept  # another ladder's
 
 
 def test_holms_correction_is_over_all_rungs_that_were_tried(climbed):

@@ -1,0 +1,125 @@
+"""Workers on many machines, with Ray, which alone of the studies needs it.
+
+- A run asks for one GPU where the cluster has any, else for the cores that its threads are.
+- Ray finds a machine for it, brings it the stories, once to each machine, and the checkpoint that
+  it continues from, where its machine does not see the folder of the run; it notices a machine or a
+  process that is gone.
+"""
+
+import os
+import socket
+
+import torch
+
+from lib.data import Titles
+
+from .worker import Died, work
+
+
+class Cluster:
+    """The workers of the Ray cluster at `address`, each of a `share`th of a machine's threads.
+
+    `environment` is what the processes there get beside. Raises ValueError where Ray is not
+    installed, ConnectionError where no cluster answers. Close it when all is done.
+    """
+
+    def __init__(self, address: str, share: int = 1, environment: dict | None = None):
+        if share < 1:
+            raise ValueError(f"{share} workers train nothing; ask for at least 1.")
+        _refuse_closed(address)
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when Ray is imported
+        try:
+            import ray
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"{error}. Run `pip install -r requirements-cluster.txt` first."
+            ) from error
+        self.threads = max(1, torch.get_num_threads() // share)
+        self.shared = False  # a worker may not see a folder of this process
+        self._ray, self._kept = ray, {}
+        variables = {**(environment or {}), "OMP_NUM_THREADS": str(self.threads)}
+        try:
+            ray.init(
+                address,
+                log_to_driver=False,
+                logging_level="error",
+                runtime_env={"env_vars": variables},
+            )
+        except (ConnectionError, RuntimeError) as error:
+            raise ConnectionError(_none_at(address, error)) from error
+        self._work = ray.remote(max_retries=0)(_work)
+
+    def slots(self) -> int:
+        """Return how many runs the machines have room for that are there now."""
+        gpus, rooms = self._machines()
+        return gpus or sum(int(cores) // self.threads for cores in rooms)
+
+    def start(self, job: dict, titles: Titles, sent=()):
+        """Start a worker on `job`, as `studies.worker` has it; return a handle of it.
+
+        `sent` are the files that the run continues from, fetched where they are needed. Raises
+        ValueError where no machine has room for it.
+        """
+        if not self.slots():
+            have = ", ".join(f"{cores:g}" for cores in self._machines()[1])
+            raise ValueError(
+                f"A run asks for {self.threads} cores, and the machines of the cluster have {have}:"
+                " share those of one among more runs (--workers), or set OMP_NUM_THREADS."
+            )
+        stories = job["version"]["stories"]
+        if stories not in self._kept:
+            self._kept[stories] = self._ray.put(titles)
+        asks = {"num_gpus": 1} if self._machines()[0] else {"num_cpus": self.threads}
+        files = [self._ray.put(sent)]  # in a list: else they would be fetched for every run
+        return self._work.options(**asks).remote(job, self._kept[stories], files)
+
+    def finished(self, started: list, seconds: float) -> list:
+        """Return those of `started` that have ended; wait for one of them, `seconds` at most."""
+        return self._ray.wait(started, num_returns=1, timeout=seconds)[0]
+
+    def outcome(self, ended) -> dict:
+        """Return what a worker's `work` came to. Raises Died where it did not live to say so."""
+        try:
+            return self._ray.get(ended)
+        except self._ray.exceptions.RayTaskError as error:  # it could not begin
+            raise ValueError(f"A worker of the cluster failed: {error.cause}") from error
+        except self._ray.exceptions.RayError as error:
+            raise Died(f"its process is lost ({str(error).splitlines()[0]})") from error
+
+    def stop(self, started: list) -> None:
+        """End the workers in `started`, whose runs continue from their checkpoints another time."""
+        for one in started:
+            self._ray.cancel(one, force=True)
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        self._ray.shutdown()
+
+    def _machines(self):
+        """The GPUs of all machines together, and the cores of each."""
+        there = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        return sum(int(node.get("GPU", 0)) for node in there), [n.get("CPU", 0) for n in there]
+
+
+def _refuse_closed(address):
+    """Raise ConnectionError at once where no port is open, for which Ray would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or "/" in address:
+        return  # auto, local, or a URL
+    try:
+        socket.create_connection((host, int(port)), 10).close()
+    except (OSError, ValueError) as error:
+        raise ConnectionError(_none_at(address, error)) from error
+
+
+def _none_at(address, error):
+    return (
+        f"No Ray cluster answers at {address}: {' '.join(str(error).split())} "
+        "Start one as reproduce.md tells, and pass its address (--ray auto on a machine of it)."
+    )
+
+
+def _work(job, titles, files):
+    import ray
+
+    return work(job, titles, lambda: ray.get(files[0]))

@@ -1,0 +1,44 @@
+"""Which run a run will be, which worker a worker is, and in what two of them differ."""
+
+import torch
+
+from lib.config import Config
+from lib.data import Titles
+from lib.device import best_device, use_bf16
+from lib.files import as_json
+from lib.identity import digest, identity, modules
+from lib.tokenizer import train_tokenizer
+
+
+def identity_of(config: Config, titles: Titles) -> dict:
+    """Return the `identity` that the record of a run of `config` will have, trained here and now.
+
+    It is what the run depends on beside its settings and stories, as `lib.identity` has it.
+    """
+    device = best_device()
+    tokenizer = train_tokenizer(config, titles)
+    known = identity(config, titles, tokenizer, device, use_bf16(config.precision, device))
+    return {k: v for k, v in as_json(known).items() if k not in ("config", "stories")}
+
+
+def version(titles: Titles) -> dict:
+    """Return what two processes must share to train the same run: code, PyTorch and stories."""
+    stories = digest([titles.train, titles.val, titles.test, titles.stories])
+    return {"code": modules(), "torch": str(torch.__version__), "stories": stories}
+
+
+def differing(theirs: dict, ours: dict, within: str = "") -> dict[str, tuple]:
+    """Return what differs, theirs and ours, by name: "code.model" where it is within another."""
+    found = {}
+    for key in sorted(theirs.keys() | ours.keys()):
+        pair = [theirs.get(key), ours.get(key)]
+        if all(isinstance(value, dict) for value in pair):
+            found |= differing(*pair, f"{within}{key}.")
+        elif pair[0] != pair[1]:
+            found[within + key] = tuple(pair)
+    return found
+
+
+def tell(differ: dict[str, tuple]) -> str:
+    """Return what `differing` found, in words: "seeds (2, here 3)"."""
+    return ", ".join(f"{name} ({a!r}, here {b!r})" for name, (a, b) in differ.items())

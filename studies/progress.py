@@ -1,0 +1,74 @@
+"""What is said of many runs while they go on: how many are done, how long the rest takes."""
+
+import json
+import sys
+import time
+
+
+class Progress:
+    """The line for all runs that were `asked`, which stands below the lines of those that ended.
+
+    On a terminal it is written over as they come forward; elsewhere it is written when one ends.
+    """
+
+    def __init__(self, asked: list):
+        self.asked, self.ended, self.line = asked, set(), ""
+        self.begun, self.before = time.monotonic(), self._share()
+
+    def say(self, line: str) -> None:
+        """Print a line of its own."""
+        self._clear()
+        print(line, flush=True)
+
+    def finished(self, one, line: str) -> None:
+        """Take note that a run has ended, and print what came of it."""
+        self.ended.add(one)
+        self.say(line)
+
+    def show(self, running: int, waiting: int, always: bool = False) -> None:
+        """Print how far all are; where this is no terminal, only if `always`."""
+        if not (always or sys.stdout.isatty()):
+            return
+        self._clear()
+        done = f"{len(self.ended)} done, {running} running, {waiting} waiting"
+        self.line = f"{done}; {self._left()}"
+        if sys.stdout.isatty():
+            print(self.line, end="", flush=True)
+        else:
+            self.say(self.line)
+
+    def close(self) -> None:
+        """Leave the screen as the next line needs it."""
+        self._clear()
+
+    def _clear(self):
+        if self.line and sys.stdout.isatty():
+            print("\r" + " " * len(self.line), end="\r")
+        self.line = ""
+
+    def _share(self):
+        """How many runs' worth of training is done, in halves and quarters of runs as well."""
+        return sum(1 if one in self.ended else _share_of(one) for one in self.asked)
+
+    def _left(self):
+        done = self._share()
+        if done <= self.before:
+            return "time left not known yet"
+        seconds = (time.monotonic() - self.begun) / (done - self.before) * (len(self.asked) - done)
+        return f"about {_told(seconds)} left"
+
+
+def _share_of(one):
+    """How much of a run its log says is trained; none where it lies on another machine."""
+    try:
+        last = (one.folder / "log.jsonl").read_text("utf-8").splitlines()[-1]
+        return min(1.0, json.loads(last)["epoch"] / one.config.epochs)
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def _told(seconds):
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 120 else f"{minutes} min"
