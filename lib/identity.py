@@ -75,13 +75,20 @@ def function_of(thing) -> str:
 
 
 def commit() -> str | None:
-    """Return the commit that this code is of, with -dirty where it was changed since."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    """Return the commit that this code is of, with -dirty where `lib` was changed since.
+
+    What a run before has left, records and figures, is no change of the code.
+    """
+
+    def git(*words):
+        run = subprocess.run(["git", *words], cwd=BOOK, capture_output=True, text=True, check=True)
+        return run.stdout.strip()
+
     try:
-        run = subprocess.run(command, cwd=BOOK, capture_output=True, text=True, check=True)
+        changed = git("status", "--porcelain", "--", "lib", "requirements.txt")
+        return git("describe", "--always", "--exclude", "*") + ("-dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None  # no git, or not a clone
-    return run.stdout.strip()
 
 
 def _is_ours(thing):

@@ -1,12 +1,14 @@
 """Which run a run is: what changes it, and what does not."""
 
 import functools
+import subprocess
 import textwrap
 from dataclasses import replace
 
 import pytest
 import torch
 
+import lib.identity
 from lib.config import load_preset
 from lib.data import load_titles
 from lib.identity import code_of, function_of, identity, modules
@@ -207,3 +209,32 @@ def _state():
 
 class _Another(type(train_tokenizer(CONFIG, TITLES))):
     """A tokenizer of a notebook's own."""
+
+
+def test_the_commit_is_dirty_where_the_code_was_changed_and_not_by_what_a_run_left(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(lib.identity, "BOOK", tmp_path)
+
+    def git(*words):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        run = ["git", *who, *words]
+        return subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    assert lib.identity.commit() is None  # no clone
+    (tmp_path / "lib").mkdir()
+    code, record = tmp_path / "lib" / "model.py", tmp_path / "record.json"
+    for path in (code, record):
+        path.write_text("1\n")
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-qm", "first")
+    git("tag", "v1")
+    head = git("rev-parse", "--short", "HEAD").strip()
+    record.write_text("2\n")
+    assert lib.identity.commit() == head
+    code.write_text("2\n")
+    assert lib.identity.commit() == f"{head}-dirty"
+    code.write_text("1\n")
+    (tmp_path / "lib" / "new.py").write_text("")
+    assert lib.identity.commit() == f"{head}-dirty"
