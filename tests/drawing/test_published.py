@@ -54,6 +54,7 @@ def redraw(out):
         {"step": r["title"], **kept["headlines"][r["step"]][i]}
         for i in range(len(kept["headlines"][one["step"]]))
         for r in steps
+        if " " in kept["headlines"][r["step"]][i]["title"]
     ]
     text.coloured_titles(out, "headlines_by_loss", lines)
     text.samples(out, "sampled_headlines", steps, kept["samples"])
