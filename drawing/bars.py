@@ -67,7 +67,8 @@ def answers(out, label: str, records: list[dict]) -> Drawing:
         for which, strip in enumerate(strips):
             end = contexts[which] if len(contexts[which]) <= 46 else "…" + contexts[which][-46:]
             strip.suptitle("after: " + shown(end).replace("␣", " "), x=0.01, ha="left", fontsize=11)
-            for axes, record in zip(strip.subplots(1, len(records)), records, strict=True):
+            (panels,) = strip.subplots(1, len(records), squeeze=False)
+            for axes, record in zip(panels, records, strict=True):
                 prediction = record["predictions"][which]
                 own, right = color(record["step"]), shown(prediction["target"])
                 names = [shown(entry["token"]) for entry in prediction["top"]]

@@ -106,7 +106,7 @@ def test_answers_stand_side_by_side_for_each_context(tmp_path, monkeypatch):
     drawing = bars.answers(tmp_path, "answers", pair)
     assert [strip.get_suptitle() for strip, _ in panels] == ["after: The end", "after: Another"]
     names = ["␣of", "<eos>", "␣and", "\\x0a"]
-    (a, b), (c, d) = [axes for _, axes in panels]
+    (a, b), (c, d) = [axes[0] for _, axes in panels]
     assert [name for name, _, _ in read(a)] == names == [name for name, _, _ in read(b)]
     dark = [[name for name, _, alpha in read(axes) if alpha == 1] for axes in (a, b, c, d)]
     assert dark == [["␣of"], ["␣and"], ["<eos>"], ["<eos>"]]
@@ -116,3 +116,10 @@ def test_answers_stand_side_by_side_for_each_context(tmp_path, monkeypatch):
     assert "01_baseline ␣of 0.500, 02_adamw <eos> 0.750 (really <eos>)" in drawing.alt
     numbers = pd.read_csv(tmp_path / "figures" / "answers.csv")
     assert len(numbers) == 4 + 4 + 4 + 1
+
+
+def test_the_answers_of_one_record_stand_alone(tmp_path):
+    assert (
+        "02_adamw ␣of 0.500"
+        in bars.answers(tmp_path, "answers", [make_record(" of") | {"title": "02_adamw"}]).alt
+    )
