@@ -1,10 +1,11 @@
 """How far the notebook that is being executed has come, as its training leaves it in a file."""
 
-import json
 import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
+
+from lib.files import last_line
 
 EVERY = 2.0  # seconds
 
@@ -24,7 +25,7 @@ def progress(name: str, out: Path):
     def follow():
         while not stop.wait(EVERY):
             changed = {log: when for log, when in _logs(out).items() if there.get(log) != when}
-            if changed and (point := _last(max(changed, key=changed.get))):
+            if changed and (point := last_line(max(changed, key=changed.get))):
                 told = f"epoch {point['epoch']:.1f}, loss {point['full_coverage']:.3f}"
                 print(f"\r{name:<16} {told:<30}", end="", flush=True)
 
@@ -41,10 +42,3 @@ def progress(name: str, out: Path):
 def _logs(out):
     """When the log of each run under `out` was written (`lib.train`), by its path."""
     return {path: path.stat().st_mtime_ns for path in Path(out).glob("runs/*/log.jsonl")}
-
-
-def _last(log):
-    try:
-        return json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
-    except (OSError, ValueError, IndexError):  # being written
-        return None

@@ -1,4 +1,4 @@
-"""Where the book lies on GitHub: its owner, name and branch.
+"""Where the book lies on GitHub, its owner, name and branch; and what of it is not committed.
 
 - `project.github` in `myst.yml`, which `set_github` writes, else the clone's remote.
 - A remote may hold a password or a token, so that it is never printed; one that is not understood
@@ -9,7 +9,10 @@ import re
 import subprocess
 from pathlib import Path
 
+import nbformat
 import yaml
+
+from .finished import code_cells
 
 OWNER_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]+"
 HOSTS = ("github.com", "www.github.com", "ssh.github.com")
@@ -111,3 +114,31 @@ def _output(root, *command):
         ).stdout.strip()  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return ""
+
+
+def uncommitted(root: Path, where: list[str]) -> list[str]:
+    """Return the files in `where`, places in `root`, that were changed or are new.
+
+    None where it is no clone. A notebook whose cells are those that were committed has only been
+    executed since.
+    """
+
+    def git(*words):
+        command = ["git", *words]
+        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+
+    def is_changed(file):
+        if not file.endswith(".ipynb"):
+            return True
+        try:
+            texts = git("show", f"HEAD:{file}"), (root / file).read_text("utf-8")
+            then, now = (code_cells(nbformat.reads(text, 4)) for text in texts)
+        except (OSError, ValueError, subprocess.CalledProcessError):  # new, gone, or damaged
+            return True
+        return [cell.source for cell in then] != [cell.source for cell in now]
+
+    try:
+        said = git("status", "--porcelain", "--", *where)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [line[3:] for line in said.splitlines() if is_changed(line[3:])]

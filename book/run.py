@@ -13,7 +13,6 @@
 import logging
 import os
 import shutil
-import subprocess
 import time
 from pathlib import Path
 
@@ -32,6 +31,7 @@ from lib.tokenizer import train_tokenizer
 from .contents import notebooks, refuse_doubles
 from .finished import Mark, code_cells, digest_of, outputs_of, read_or_none, take_outputs, written
 from .progress import progress
+from .repository import uncommitted
 
 PACKAGES = ("lib", "studies", "drawing")  # what a notebook may import of the book
 TABLES = (  # which no notebook writes
@@ -135,7 +135,7 @@ def publish(
 
     Raises BookError where the code is not as it was committed: a record names its commit.
     """
-    if changed := _uncommitted():
+    if changed := uncommitted(BOOK, [*PACKAGES, "book", "notebooks", "requirements.txt"]):
         raise BookError(
             "What is published is of one commit, and these are not committed: "
             f"{', '.join(changed)}. Commit them first."
@@ -169,17 +169,6 @@ def report_preset(root: Path | None = None) -> str:
     if (report := read_or_none(path)) is None:
         raise ValueError(f"{path} does not say which preset the report shows; run the book first.")
     return report["preset"]
-
-
-def _uncommitted():
-    """What git has not, of what a record depends on: files that were changed or are new."""
-    where = [*PACKAGES, "book", "notebooks", "requirements.txt"]
-    command = ["git", "status", "--porcelain", "--", *where]
-    try:
-        said = subprocess.run(command, cwd=BOOK, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return []  # no clone: a record has no commit to name
-    return [line[3:] for line in said.splitlines()]
 
 
 def _mirror(out, names):

@@ -146,3 +146,11 @@ def read_json(out: str | Path, preset: str, name: str, advice: str, schema: dict
     except ValueError as error:
         raise ValueError(f"The record {shown} is damaged: {error}.") from error
     return record if schema is None else check(record, schema, shown)
+
+
+def last_line(path: Path) -> dict | None:
+    """Return what the last line of a file of JSON lines holds; None where there is none yet."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
+    except (OSError, ValueError, IndexError):  # not there, or being written
+        return None

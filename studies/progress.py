@@ -1,8 +1,9 @@
 """What is said of many runs while they go on: how many are done, how long the rest takes."""
 
-import json
 import sys
 import time
+
+from lib.files import last_line
 
 
 class Progress:
@@ -60,11 +61,8 @@ class Progress:
 
 def _share_of(one):
     """How much of a run its log says is trained; none where it lies on another machine."""
-    try:
-        last = (one.folder / "log.jsonl").read_text("utf-8").splitlines()[-1]
-        return min(1.0, json.loads(last)["epoch"] / one.config.epochs)
-    except (OSError, ValueError, IndexError):
-        return 0.0
+    last = last_line(one.folder / "log.jsonl")
+    return min(1.0, last["epoch"] / one.config.epochs) if last else 0.0
 
 
 def _told(seconds):

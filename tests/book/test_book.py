@@ -414,13 +414,25 @@ def test_a_step_published_alone_finds_the_records_that_are_published(steps):
 def test_what_is_not_committed_is_not_published(steps):
     def git(*arguments):
         who = ["-c", "user.name=a", "-c", "user.email=a@b"]
-        subprocess.run(["git", *who, *arguments], cwd=steps.root, check=True, capture_output=True)
+        command = ["git", *who, *arguments]
+        run = subprocess.run(command, cwd=steps.root, check=True, capture_output=True)
+        return run.stdout
 
     git("init")
     (steps.root / ".gitignore").write_text("_build\n")
     git("add", ".")
     git("commit", "-m", "all")
     book.publish("smoke", None)
+    book.publish("smoke", None)  # what it has left, outputs in notebooks too, is no change of code
+    second = steps.root / "notebooks" / "02_second.ipynb"
+    executed = second.read_text("utf-8")
+    assert git("status", "--porcelain", "--", "notebooks")
+    notebook = nbformat.reads(executed, 4)
+    notebook.cells[-1].source += "  # changed"
+    nbformat.write(notebook, second)
+    with pytest.raises(book.BookError, match=r"not committed: .*02_second"):
+        book.publish("smoke", None)
+    second.write_text(executed, "utf-8")
     for path, named in (("lib/model.py", "lib/model.py"), ("notebooks/new.ipynb", "notebooks/new")):
         git("add", ".")
         git("commit", "-m", "published", "--allow-empty")

@@ -8,7 +8,7 @@ import pytest
 
 import book.run
 from book import progress
-from lib.files import write_text
+from lib.files import last_line, write_text
 
 
 def leave(out, run, *points):
@@ -37,7 +37,7 @@ def test_a_log_that_is_being_written_is_read_later(monkeypatch, capsys, tmp_path
     leave(tmp_path, "02_adamw", (1.0, 2.0))
     log = tmp_path / "runs" / "02_adamw" / "log.jsonl"
     log.write_text('{"epoch": 1')
-    assert progress._last(log) is None
+    assert last_line(log) is None
     assert "loss 1.813" in told_while(monkeypatch, capsys, tmp_path)
 
 

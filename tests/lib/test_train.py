@@ -269,25 +269,32 @@ def test_when_where_and_how_fast_are_those_of_the_training(tmp_path, monkeypatch
     assert first.environment["threads"] == torch.get_num_threads()
 
 
-def test_tokens_per_second_is_what_a_clock_beside_it_says(monkeypatch):
-    """A clock that moves one second a step and is stopped while the model is measured."""
+@pytest.fixture
+def clock(monkeypatch):
+    """A function that says how many seconds a step and an evaluation take, by its own clock."""
     import lib.train as module
     import lib.watch
 
-    now = [0.0]
-    losses, measure = module.losses, module._measure
+    now, losses, measure = [0.0], module.losses, module._measure
 
-    def a_second(*arguments):
-        now[0] += 1.0
-        return losses(*arguments)
+    def take(function, seconds):
+        def slow(*arguments):
+            now[0] += seconds
+            return function(*arguments)
 
-    def a_hundred(*arguments):
-        now[0] += 100.0
-        return measure(*arguments)
+        return slow
 
-    monkeypatch.setattr(module, "losses", a_second)
-    monkeypatch.setattr(module, "_measure", a_hundred)
-    monkeypatch.setattr(lib.watch.time, "perf_counter", lambda: now[0])
+    def set_(step, evaluation):
+        monkeypatch.setattr(module, "losses", take(losses, step))
+        monkeypatch.setattr(module, "_measure", take(measure, evaluation))
+        monkeypatch.setattr(lib.watch.time, "perf_counter", lambda: now[0])
+
+    return set_
+
+
+def test_tokens_per_second_is_what_a_clock_beside_it_says(clock):
+    """The clock of training stands while the model is measured."""
+    clock(step=1.0, evaluation=100.0)
     run = train(CONFIG, TITLES)
     tokens = CONFIG.block_size * CONFIG.batch_size
     assert run.speed["tokens_per_second"] == pytest.approx(tokens)
@@ -295,26 +302,11 @@ def test_tokens_per_second_is_what_a_clock_beside_it_says(monkeypatch):
 
 
 def test_a_long_run_says_at_its_start_how_long_it_takes_and_what_would_be_faster(
-    monkeypatch, capsys
+    clock, monkeypatch, capsys
 ):
-    """Two seconds a step and a hundred an evaluation, by a clock of the test's own."""
-    import lib.train as module
     import lib.watch
 
-    now = [0.0]
-    losses, measure = module.losses, module._measure
-
-    def two_seconds(*arguments):
-        now[0] += 2.0
-        return losses(*arguments)
-
-    def a_hundred(*arguments):
-        now[0] += 100.0
-        return measure(*arguments)
-
-    monkeypatch.setattr(module, "losses", two_seconds)
-    monkeypatch.setattr(module, "_measure", a_hundred)
-    monkeypatch.setattr(lib.watch.time, "perf_counter", lambda: now[0])
+    clock(step=2.0, evaluation=100.0)
     run = train(CONFIG, TITLES)
     told = capsys.readouterr().out
     minutes = round((2 * (run.steps - 3) + 100 * CONFIG.epochs * CONFIG.evals_per_epoch) / 60)
