@@ -19,8 +19,8 @@ import types
 
 from .files import BOOK, as_json
 
-# Not these: their outcome is compared itself (settings, titles, what is known of them), or no number
-# depends on them.
+# Not these: their outcome is compared itself (settings, titles, what is told of them), or no
+# number depends on them.
 NOT_COMPARED = {
     "__init__", "config", "steps", "data", "readers", "origins", "synthetic", "context", "files",
     "identity", "checkpoint", "compression", "colab",
@@ -49,7 +49,9 @@ def modules() -> dict[str, str]:
 def identity(config, titles, tokenizer, device, bf16: bool, known=None, **functions) -> dict:
     """Return what a run's numbers depend on, as a dictionary of what JSON can hold.
 
-    `known` is what the model is told of the titles, an array for each part, if anything. `functions` are what a notebook brings; None, and whatever `lib` has itself, is left out.
+    `known` is what the model is told of the titles, an array for each part, if anything.
+
+    `functions` are what a notebook brings; None, and whatever `lib` has itself, is left out.
     """
     import torch  # the command line reads digests, and needs no PyTorch
 

@@ -71,8 +71,8 @@ def predict(
 
     The context starts with an `<eos>`, as a title does in the validation stream, and keeps its
     last `block_size` tokens. The result is `{context, top: [{token, p}], target}`, `target` being
-    the token that really follows. `known` (titles, F) is what the model is told of the titles of
-    the context, the last included. A mark of capitals by itself says nothing: it comes with the
+    the token that really follows. `known` (titles, F) is what the model is told of each of the
+    validation titles. A mark of capitals by itself says nothing: it comes with the
     token after it, and the probability of both.
     """
     start, whole = tokenizer.encode([context.start, context.start + context.rest])
@@ -84,6 +84,8 @@ def predict(
         logits = model(_read(ids, known, device)[:, -model.block_size :])[0, -1]
         return logits.float().softmax(-1).cpu()
 
+    if known is not None:
+        known = known[context.place - len(context.titles) : context.place + 1]
     p, marks = following(ids), tokenizer.mark_ids
     found = [((i,), p[i].item()) for i in p.topk(min(count + len(marks), len(p))).indices.tolist()]
     found = [pair for pair in found if pair[0][0] not in marks]
@@ -158,7 +160,9 @@ def sample(
 ) -> list[str]:
     """Return `count` titles that the model writes, each drawn token by token after an `<eos>`.
 
-    `known` (count or more, F) is what the model is told of each. Temperature 1, nothing cut off; a title ends at `<eos>` or where the block is full.
+    `known` (`count` or more, F) is what it is told of each.
+
+    Temperature 1, nothing cut off; a title ends at `<eos>` or where the block is full.
     """
     generator = torch.Generator().manual_seed(seed)
     device = next(model.parameters()).device

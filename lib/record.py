@@ -45,12 +45,7 @@ _PREDICTION = exactly(
     target=TEXT,
 )
 _POINT = exactly(
-    step=COUNT,
-    epoch=NUMBER,
-    train=NUMBER,
-    official=MAYBE,
-    coverage=NUMBER,
-    full_coverage=NUMBER,
+    step=COUNT, epoch=NUMBER, train=NUMBER, official=MAYBE, coverage=NUMBER, full_coverage=NUMBER
 )
 # What the records of before did not have, and is not filled in: such a one is of unknown code.
 _NEWER = ("identity", "accepted", "weights", "test_looks")
@@ -102,8 +97,7 @@ SCHEMA = exactly(
     identity={"type": "object"},
     accepted={"type": "array", "items": TEXT},
     weights=TEXT,
-    # What the model is told of a title beforehand; of a model that sees titles alone it is not there.
-    sees={"type": "array", "items": {"enum": list(PARTS)}, "minItems": 1},
+    sees={"type": "array", "items": {"enum": list(PARTS)}, "minItems": 1},  # beside titles
     test_looks=COUNT,  # how often a run of this step has been scored on these test titles
     predictions={"type": "array", "items": _PREDICTION},
 )
@@ -161,7 +155,7 @@ def make_record(run: Run, step: str, title: str, kept: dict | None = None) -> di
         "accepted": run.accepted,
         **({"sees": list(run.known.sees)} if run.known else {}),
         "predictions": [
-            predict(run.model, tokenizer, context, known=_told(run, context))
+            predict(run.model, tokenizer, context, known=run.told("val"))
             for context in (contexts(config, titles) if is_step else ())
         ],
     }
@@ -176,13 +170,6 @@ def count_titles(titles: Titles) -> dict:
         "val_chars": characters(titles.val),
         "val_bytes": size_in_bytes(titles.val),
     }
-
-
-def _told(run, context):
-    """What the model is told of the titles of a context."""
-    known = run.told("val")
-    first = context.place - len(context.titles)
-    return None if known is None else known[first : context.place + 1]
 
 
 def _why(tokenizer, lossy):
@@ -212,8 +199,9 @@ def save(run: Run, out: str | Path, step: str, title: str | None = None) -> dict
     state = {
         "weights": run.model.state_dict(),
         "tokenizer": {"kind": run.tokenizer.kind, "state": run.tokenizer.state},
-        "known": asdict(run.known) if run.known else None,
     }
+    if run.known:
+        state["known"] = asdict(run.known)
     torch.save(state, weights)
     content = weights.getvalue()
     kept = details(run) if "/" not in step else {}
@@ -300,14 +288,14 @@ def load_model(out: str | Path, preset: str, step: str) -> tuple[GPT, Tokenizer]
     device = best_device()
     state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     tokenizer = Tokenizer(**state["tokenizer"])
-    values = len(state["known"]["values"]) if state.get("known") else 0
-    config = Config.from_dict(record["config"])
-    model = GPT(config, tokenizer.vocab_size, values=values).to(device)
+    config, known = Config.from_dict(record["config"]), state.get("known", {"values": ()})
+    model = GPT(config, tokenizer.vocab_size, values=len(known["values"])).to(device)
     model.load_state_dict(state["weights"])
     return model.eval(), tokenizer
 
 
 def _steps(out, preset):
     """The records of the steps whose models see titles alone, in order."""
-    names = sorted(path.stem for path in results(out, preset, "").parent.glob("[0-9]*.json"))
-    return [r for r in (read_record(out, preset, name) for name in names) if "sees" not in r]
+    paths = sorted((Path(out) / "results" / preset).glob("[0-9]*.json"))
+    records = (read_record(out, preset, path.stem) for path in paths)
+    return [record for record in records if "sees" not in record]

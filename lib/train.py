@@ -66,7 +66,7 @@ class Run:
     known: Known | None = None  # what the model is told of a title before it; None: nothing
 
     def told(self, part: str) -> Tensor | None:
-        """Return what the model is told of the titles of `part` ("val", …): (titles, F), or None."""
+        """Return what the model is told of the titles of `part`: (titles, F), or None."""
         return told(self.known, self.titles, part, self.tokenizer, self.val_ids.device)
 
 
@@ -86,7 +86,9 @@ def train(
 
     `get_optimizer(model, config)`, which returns one optimizer or several, `rotate(x)`, the
     positions of RoPE, and a trained `tokenizer` are the parts that a notebook may bring itself.
-    `sees` is what the model is told of each title beforehand, some of `lib.context.PARTS`. `folder` is where the run leaves its log (`log.jsonl`, a line an evaluation) and its
+    `sees` is what the model is told of each title beforehand, some of `lib.context.PARTS`.
+
+    `folder` is where the run leaves its log (`log.jsonl`, a line an evaluation) and its
     checkpoints; a run that finds its own there continues from them, and `resume` says what to do
     with another's (`lib.checkpoint`). `quiet` prints nothing.
 
