@@ -199,9 +199,8 @@ def save(run: Run, out: str | Path, step: str, title: str | None = None) -> dict
     state = {
         "weights": run.model.state_dict(),
         "tokenizer": {"kind": run.tokenizer.kind, "state": run.tokenizer.state},
+        **({"known": asdict(run.known)} if run.known else {}),
     }
-    if run.known:
-        state["known"] = asdict(run.known)
     torch.save(state, weights)
     content = weights.getvalue()
     kept = details(run) if "/" not in step else {}
