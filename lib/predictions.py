@@ -5,6 +5,7 @@
 - Losses are told by the word, which is the same for every tokenizer; a token is not.
 """
 
+import heapq
 import statistics
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,7 +17,7 @@ from .batches import inputs
 from .config import Config, load_preset
 from .data import Titles
 from .evaluate import token_losses
-from .tokenizer import EOS, Tokenizer, train_tokenizer
+from .tokenizer import EOS, SPECIAL, Tokenizer, train_tokenizer
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,48 @@ def predict(
         "top": [{"token": "".join(map(tokenizer.token, those)), "p": q} for those, q in found],
         "target": "".join(map(tokenizer.token, after[: 2 if after[0] in marks else 1])),
     }
+
+
+@torch.no_grad()
+def first_words(
+    model, tokenizer: Tokenizer, known: Tensor | None = None, count: int = 10, most: int = 300
+) -> list[dict]:
+    """Return the `count` most probable first words of a title, `[{word, p}]`, the likeliest first.
+
+    `known` (1, F) is what the model is told of the title. The probability of a word is that of its
+    tokens and of a word's end after them. Words are spelt from the likeliest beginning on, `most`
+    beginnings at most, until no other can be as likely as those found.
+    """
+    device = next(model.parameters()).device
+    spaced = torch.tensor([tokenizer.token(i)[:1] == " " for i in range(tokenizer.vocab_size)])
+    special, marks = torch.arange(len(SPECIAL)), tokenizer.mark_ids
+    model.eval()
+
+    def following(ids):
+        logits = model(_read([tokenizer.eos_id, *ids], known, device))[0, -1]
+        return logits.float().softmax(-1).cpu()
+
+    words, begun = {}, [(-1.0, ())]
+    for _ in range(most):
+        found = sorted(words.values(), reverse=True)[:count]
+        if not begun or (len(found) == count and found[-1] >= -begun[0][0]):
+            break
+        before, ids = heapq.heappop(begun)
+        p = following(ids)
+        inside = torch.ones(len(p), dtype=torch.bool)
+        inside[special] = False
+        if set(ids) - set(marks):  # a word is begun
+            ends = p[spaced].sum() + p[tokenizer.eos_id]
+            if ids[-1] not in marks:
+                ends += sum(p[mark] * following([*ids, mark])[spaced].sum() for mark in marks)
+                word = tokenizer.decode(list(ids)).strip()
+                words[word] = words.get(word, 0.0) - before * ends.item()
+            inside &= ~spaced
+        top = (p * inside).topk(min(50, len(p)))
+        for q, i in zip(*(part.tolist() for part in top), strict=True):
+            heapq.heappush(begun, (before * q, (*ids, i)))
+    likeliest = sorted(words.items(), key=lambda pair: -pair[1])[:count]
+    return [{"word": word, "p": p} for word, p in likeliest]
 
 
 def title_losses(
