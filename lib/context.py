@@ -67,11 +67,15 @@ def train_known(sees: tuple[str, ...], titles: Titles) -> Known:
     return Known(tuple(sees), sorted(often))
 
 
-def told(known: Known | None, titles: Titles, part: str, tokenizer, device) -> Tensor | None:
-    """Return what a model is told of the titles of `part` ("train", …): (titles, F), or None."""
+def told(known: Known | None, titles: Titles, of, tokenizer, device) -> Tensor | None:
+    """Return what a model is told of titles: (titles, F), or None where it is told nothing.
+
+    `of` is a part of the titles ("train", "val", "test"), or a list of origins.
+    """
     if known is None:
         return None
-    return torch.from_numpy(known.encode(titles.origins[part], tokenizer)).to(device)
+    origins = titles.origins[of] if isinstance(of, str) else of
+    return torch.from_numpy(known.encode(origins, tokenizer)).to(device)
 
 
 def exchanged(titles: Titles, seed: int = 1337) -> Titles:

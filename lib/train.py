@@ -65,9 +65,9 @@ class Run:
     resumed: int  # the step that it continued from: 0 for none, `steps` where it was finished
     known: Known | None = None  # what the model is told of a title before it; None: nothing
 
-    def told(self, part: str) -> Tensor | None:
-        """Return what the model is told of the titles of `part`: (titles, F), or None."""
-        return told(self.known, self.titles, part, self.tokenizer, self.val_ids.device)
+    def told(self, of) -> Tensor | None:
+        """Return what the model is told of titles, as `lib.context.told` has it."""
+        return told(self.known, self.titles, of, self.tokenizer, self.val_ids.device)
 
 
 def train(
