@@ -56,11 +56,11 @@ STEPS = {
 
 # Step four: step three, told where a story comes from before its headline. It is none of
 # STEPS: a model that sees more than titles cannot be ranked with them, and no step builds
-# on it. On `smoke` it is to run, not to learn: an epoch, of one pass.
+# on it. On `smoke` it is to run, not to learn: an epoch of a few steps.
 CONTEXT = {
     "title": "More context",
     "from": "04_lowest_loss",
-    "smoke": {"epochs": 1, "evals_per_epoch": 1, "r_drop": 0.0},
+    "smoke": {"epochs": 1, "evals_per_epoch": 1, "r_drop": 0.0, "batch_factor": 2.0},
     "arms": {
         "titles": {"title": "titles alone", "sees": ()},
         "all": {"title": "site and date", "sees": ("domain", "time")},

@@ -23,6 +23,7 @@ from lib.origins import NO_LINK
 from lib.predictions import title_losses, word_losses
 from lib.record import save
 from lib.steps import CONTEXT
+from lib.tokenizer import train_tokenizer
 from lib.train import Run, train
 
 from .statistics import difference
@@ -54,7 +55,7 @@ def train_arms(
     `ablations/`: no run but that one is scored on the test titles. A run that was trained before is
     taken from its checkpoint under `out/runs/`.
     """
-    arms = {}
+    arms, tokenizer = {}, train_tokenizer(config, titles)
     for name, arm in CONTEXT["arms"].items():
         own = exchanged(titles) if arm.get("exchanged") else titles
         records, runs, losses = [], [], []
@@ -63,6 +64,7 @@ def train_arms(
             run = train(
                 config.change(seed=seed),
                 own,
+                tokenizer=tokenizer,
                 sees=arm["sees"],
                 folder=f"{out}/runs/{step}-{name}-{seed}",
                 resume=resume,
