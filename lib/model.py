@@ -135,7 +135,7 @@ class GPT(nn.Module):
     one of `values` more. NOTHING adds none.
     """
 
-    def __init__(self, config: Config, vocab_size: int, rotate=rope, values: int = 0):
+    def __init__(self, config: Config, vocab_size: int, rotate=rope, values: int | None = None):
         super().__init__()
         self.block_size, self.title_mask = config.window, config.title_mask
         learned = config.position == "learned"
@@ -149,7 +149,8 @@ class GPT(nn.Module):
         self.head = nn.Linear(config.n_embd, vocab_size, bias=False)
         self.apply(_init)
         # All 0: what is in no training title adds nothing, and no random number is drawn.
-        self.values = nn.Parameter(torch.zeros(values, config.n_embd)) if values else None
+        told = values is not None
+        self.values = nn.Parameter(torch.zeros(values, config.n_embd)) if told else None
         self.head.weight = self.embedding.weight
 
     def forward(self, ids: Tensor) -> Tensor:

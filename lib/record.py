@@ -287,8 +287,8 @@ def load_model(out: str | Path, preset: str, step: str) -> tuple[GPT, Tokenizer]
     device = best_device()
     state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     tokenizer = Tokenizer(**state["tokenizer"])
-    config, known = Config.from_dict(record["config"]), state.get("known", {"values": ()})
-    model = GPT(config, tokenizer.vocab_size, values=len(known["values"])).to(device)
+    values = len(state["known"]["values"]) if "known" in state else None
+    model = GPT(Config.from_dict(record["config"]), tokenizer.vocab_size, values=values).to(device)
     model.load_state_dict(state["weights"])
     return model.eval(), tokenizer
 

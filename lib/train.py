@@ -105,7 +105,7 @@ def train(
     before = [told(known, titles, part, tokenizer, device) for part in ("train", "val")]
     data = BATCHES[config.windows](train_ids, config, before[0])
     torch.manual_seed(config.seed)
-    values = len(known.values) if known else 0
+    values = len(known.values) if known else None
     model = GPT(config, tokenizer.vocab_size, rotate, values).to(device)
     optimizers = (get_optimizer or OPTIMIZERS[config.optimizer])(model, config)
     optimizers = optimizers if isinstance(optimizers, tuple) else (optimizers,)

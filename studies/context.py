@@ -110,12 +110,13 @@ def gains(arms: dict[str, Arm]) -> dict[str, dict]:
 def by_site(arms: dict[str, Arm], least: int = 30) -> list[dict]:
     """Return what the titles of a site gain, `[{site, titles, before, gain}]`, the most first.
 
-    For sites with `least` validation titles or more; in bits per headline, `before` what one costs
-    a model that sees titles alone.
+    For sites with `least` validation titles or more, or as many as the largest where that has
+    fewer; in bits per headline, `before` what one costs a model that sees titles alone.
     """
     before, gain = (BITS * part for part in _before_and_gain(arms))
-    rows = []
-    for site, places in _places_of_sites(arms).items():
+    found, rows = _places_of_sites(arms), []
+    least = min(least, max(map(len, found.values())))
+    for site, places in found.items():
         if len(places) >= least:
             row = {"site": site, "titles": len(places)}
             rows.append(row | {"before": before[places].mean(), "gain": gain[places].mean()})
