@@ -226,5 +226,7 @@ def sample(
 
 def _read(ids, known, device):
     """What a model reads of `ids`, a list that starts with `<eos>`: (1, T), or (1, T, 1 + F)."""
-    places = torch.arange(len(ids), device=device)
-    return inputs(torch.tensor(ids[1:], dtype=torch.long, device=device), places, known)[None]
+    tokens = torch.tensor(ids, device=device)
+    if known is None:
+        return tokens[None]
+    return inputs(tokens[1:], torch.arange(len(ids), device=device), known)[None]
