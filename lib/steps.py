@@ -60,7 +60,13 @@ STEPS = {
 CONTEXT = {
     "title": "More context",
     "from": "04_lowest_loss",
-    "smoke": {"epochs": 1, "evals_per_epoch": 1, "r_drop": 0.0, "batch_factor": 2.0},
+    "smoke": {
+        "epochs": 1,
+        "evals_per_epoch": 1,
+        "n_layer": 1,
+        "r_drop": 0.0,
+        "batch_factor": 4.0,
+    },
     "arms": {
         "titles": {"title": "titles alone", "sees": ()},
         "all": {"title": "site and date", "sees": ("domain", "time")},
