@@ -133,9 +133,9 @@ def first_words(
         inside[special] = False
         if set(ids) - set(marks):  # a word is begun
             ends = p[spaced].sum() + p[tokenizer.eos_id]
-            if ids[-1] not in marks:
+            word = tokenizer.decode(list(ids)).strip()
+            if word and ids[-1] not in marks:
                 ends += sum(p[mark] * following([*ids, mark])[spaced].sum() for mark in marks)
-                word = tokenizer.decode(list(ids)).strip()
                 words[word] = words.get(word, 0.0) - before * ends.item()
             inside &= ~spaced
         top = (p * inside).topk(min(50, len(p)))

@@ -341,11 +341,14 @@ def test_a_record_says_what_was_seen_and_the_weights_come_back(
 def test_predictions_and_samples_are_told_of_their_own_title(runs, given_away):
     run = runs["all"]
     sites = [o.site for o in given_away.origins["val"]]
+    scored = title_losses(run.model, run.tokenizer, given_away.val[:5], run.told("val")[:5])
     for place in (1, 2, 3, 4):
         context = Context(given_away.val[:place], "", given_away.val[place], place)
         found = predict(run.model, run.tokenizer, context, 1, run.told("val"))
         assert WORDS[sites[place]].startswith(found["top"][0]["token"].strip())
-        assert found["top"][0]["p"] > 0.9
+        assert found["top"][0]["token"] == found["target"] and found["top"][0]["p"] > 0.9
+        # The same as when it is scored: the titles before are told their own as well.
+        assert found["top"][0]["p"] == pytest.approx(np.exp(-scored[place][0]), rel=1e-5)
     written = sample(run.model, run.tokenizer, 8, known=run.told("val"))
     assert [title.split()[0] for title in written] == [WORDS[site] for site in sites[:8]]
 
