@@ -110,7 +110,7 @@ def first_words(
     """Return the `count` most probable first words of a title, `[{word, p}]`, the likeliest first.
 
     `known` (1, F) is what the model is told of the title. The probability of a word is that of its
-    tokens and of a word's end after them. Words are spelt from the likeliest beginning on, `most`
+    tokens, in its likeliest spelling, and of a word's end after them. Words are spelt from the likeliest beginning on, `most`
     beginnings at most, until no other can be as likely as those found.
     """
     device = next(model.parameters()).device
@@ -136,7 +136,7 @@ def first_words(
             word = tokenizer.decode(list(ids)).strip()
             if word and ids[-1] not in marks:
                 ends += sum(p[mark] * following([*ids, mark])[spaced].sum() for mark in marks)
-                words[word] = words.get(word, 0.0) - before * ends.item()
+                words[word] = max(words.get(word, 0.0), -before * ends.item())
             inside &= ~spaced
         top = (p * inside).topk(min(50, len(p)))
         for q, i in zip(*(part.tolist() for part in top), strict=True):
