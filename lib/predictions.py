@@ -110,8 +110,9 @@ def first_words(
     """Return the `count` most probable first words of a title, `[{word, p}]`, the likeliest first.
 
     `known` (1, F) is what the model is told of the title. The probability of a word is that of its
-    tokens, in its likeliest spelling, and of a word's end after them. Words are spelt from the likeliest beginning on, `most`
-    beginnings at most, until no other can be as likely as those found.
+    tokens, in its likeliest spelling, and of a word's end after them. Words are spelt from the
+    likeliest beginning on, `most` beginnings at most, until no other can be as likely as those
+    found.
     """
     device = next(model.parameters()).device
     spaced = torch.tensor([tokenizer.token(i)[:1] == " " for i in range(tokenizer.vocab_size)])
