@@ -8,14 +8,21 @@ import pandas as pd
 
 from lib.steps import LADDER
 
-from .style import FAINT, GREY, LOSS, Drawing, caption, color, draw
+from .style import FAINT, GREY, LOSS, Drawing, caption, color, draw, unranked
 from .text import plain
 
 GAIN = "fall of the loss (nats per character)"
 
 
 def final_losses(out, label: str, records: list[dict], names: list[str]) -> Drawing:
-    """Draw the last full-coverage loss of each record as a point on one scale, by these names."""
+    """Draw the last full-coverage loss of each record as a point on one scale, by these names.
+
+    What sees more than titles says so under its name.
+    """
+    names = [
+        f"{name}\n{unranked(r)}" if "sees" in r else name
+        for name, r in zip(names, records, strict=True)
+    ]
     losses = [record["losses"]["full_coverage"] for record in records]
 
     def plot(axes):
@@ -40,13 +47,13 @@ def final_losses(out, label: str, records: list[dict], names: list[str]) -> Draw
 
 
 def arms(out, label: str, records: list[dict]) -> Drawing:
-    """Draw the full-coverage loss of each record; one that is not lossless is marked not ranked."""
+    """Draw the full-coverage loss of each record; one that cannot be ranked is marked."""
     rows = [
         {
             "name": record["title"],
             "value": record["losses"]["full_coverage"],
             "color": color(record["step"]),
-            "ranked": record["tokenizer"]["lossless"],
+            "ranked": not unranked(record),
         }
         for record in records
     ]

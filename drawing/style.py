@@ -100,6 +100,14 @@ def caption(record: dict) -> str:
     return f"{record['stories']['source']} stories, preset {record['preset']}"
 
 
+def unranked(record: dict) -> str:
+    """Return why a record cannot be ranked with those of lossless models that see titles alone."""
+    reasons = [] if record["tokenizer"]["lossless"] else ["not lossless"]
+    if "sees" in record:
+        reasons.append(f"sees {' and '.join(record['sees'])}")
+    return ", ".join(reasons)
+
+
 def write_csv(out, label: str, data: pd.DataFrame) -> None:
     """Write what a figure shows as `figures/<label>.csv` under `out`."""
     text = data.to_csv(index=False, lineterminator="\n")

@@ -8,7 +8,7 @@ import pandas as pd
 from lib.compare import compare_alike, refuse_mixed
 from lib.config import changed
 
-from .style import caption
+from .style import caption, unranked
 from .text import plain
 
 
@@ -69,6 +69,7 @@ def summary_table(record: dict) -> Table:
         f"(coverage {losses['coverage']:.3f})",
         "bits per byte": f"{losses['bits_per_byte']:.4f}",
         "loss on the test titles": f"{plain(losses['test'])} nats per character",
+        **({"not ranked": f"it {unranked(record)}"} if "sees" in record else {}),
         "measured on": f"{record['titles']['val']:,} validation titles, {caption(record)}",
         "parameters": f"{record['parameters']:,}",
         "trained": f"{record['steps']:,} steps in {speed['seconds']:,.0f} s, "
@@ -81,21 +82,22 @@ def summary_table(record: dict) -> Table:
 def steps_table(records: list[dict], others=()) -> Table:
     """Return the losses of each step, a row each, the lowest at full coverage in bold.
 
-    A run that is not lossless is marked, and not ranked. `others` are records of what is no step,
-    such as the best public recipe: they come last, and those that do not compare are left out.
+    A run that is not lossless, or sees more than titles, is marked, and not ranked. `others` are
+    records of what is no step, such as the best public recipe: they come last, and those that do
+    not compare are left out.
 
     Raises ValueError where the steps themselves do not compare.
     """
     refuse_mixed(records)
     others = [other for other in others if compare_alike([records[0], other])]
     every = [*records, *others]
-    ranked = [r["losses"]["full_coverage"] for r in every if r["tokenizer"]["lossless"]]
+    ranked = [r["losses"]["full_coverage"] for r in every if not unranked(r)]
     rows, strong = [], []
     for place, record in enumerate(every):
-        losses, lossless = record["losses"], record["tokenizer"]["lossless"]
+        losses, why = record["losses"], unranked(record)
         rows.append(
             {
-                "Step": record["title"] + ("" if lossless else " (not lossless, not ranked)"),
+                "Step": record["title"] + (f" ({why}, not ranked)" if why else ""),
                 "Official (coverage)": f"{plain(losses['official'])} ({losses['coverage']:.1%})",
                 "Full coverage": f"{losses['full_coverage']:.4f}",
                 "Bits per byte": f"{losses['bits_per_byte']:.3f}",
@@ -103,7 +105,7 @@ def steps_table(records: list[dict], others=()) -> Table:
                 "Parameters": f"{record['parameters']:,}",
             }
         )
-        if lossless and losses["full_coverage"] == min(ranked):
+        if not why and losses["full_coverage"] == min(ranked):
             strong.append((place, "Full coverage"))
     note = f"{_conditions(records[0])} Losses in nats per character; lower is better."
     note += " The lowest at full coverage is set off."

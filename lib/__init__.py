@@ -4,10 +4,12 @@ steps         what each step changes, what the recipes and the ladder try: data
 config        every setting of a run, the four presets, `load_step`
 synthetic     made headlines, for `smoke` and the tests
 readers       a file of headlines → a column of titles
+origins       where a story comes from: its site, year and month
 data          stories → titles → split
 casing        capitals as marks, and back
 tokenizer     titles → tokens, five kinds
 batches       tokens → windows → batches
+context       what a model is told of a title before it
 dropout       from few random bits
 model         the decoder
 objective     what is minimised: cross-entropy, R-Drop

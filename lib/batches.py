@@ -4,6 +4,8 @@
   `block_size` tokens wherever that falls.
 - `titles`: shuffled anew each epoch and put into windows whole, as many as fit one after another;
   only a title longer than a window is cut. Each is seen exactly once an epoch.
+- Where something is known of the titles beforehand (`lib.context`), it stands beside the `<eos>`
+  before each of them. Nothing else is other than without: not the windows, not the targets.
 """
 
 import numpy as np
@@ -14,6 +16,7 @@ from .config import Config
 from .tokenizer import EOS_ID
 
 IGNORED = -100  # a target that is not one: PyTorch's own sign
+NOTHING = 0  # beside a token of which nothing is known: `<pad>`, which no title holds
 
 
 def cuts(ids: Tensor, block_size: int) -> list[int]:
@@ -27,29 +30,46 @@ def cuts(ids: Tensor, block_size: int) -> list[int]:
     return found
 
 
-def windows(ids: Tensor, cuts: Tensor, block_size: int) -> tuple[Tensor, Tensor]:
+def inputs(ids: Tensor, places: Tensor, known: Tensor | None = None) -> Tensor:
+    """Return what a model reads before it predicts the tokens at `places` (…) of `ids` (N,).
+
+    That is the token before each, `<eos>` for the stream's first: (…). With `known` (titles, F),
+    what is known of each title stands beside the `<eos>` before it, and NOTHING beside all else:
+    (…, 1 + F).
+    """
+    before = torch.cat((ids.new_full((1,), EOS_ID), ids))
+    tokens = before[places]
+    if known is None:
+        return tokens
+    opens = before == EOS_ID
+    titles = (opens.cumsum(0) - 1)[places].clamp(max=len(known) - 1)
+    return torch.cat((tokens[..., None], known[titles] * opens[places][..., None]), -1)
+
+
+def windows(
+    ids: Tensor, cuts: Tensor, block_size: int, known: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return inputs and targets (W, block_size) of the W windows of `ids` (N,) that `cuts` bound.
 
     Each token between the first and the last of `cuts` (W+1,) is a target once; its input is the
-    token before it in the stream, `<eos>` for the stream's first. A window shorter than
-    `block_size` is filled up with targets that are IGNORED.
+    token before it in the stream, as `inputs` has it. A window shorter than `block_size` is filled
+    up with targets that are IGNORED.
     """
     places = cuts[:-1, None] + torch.arange(block_size, device=ids.device)
     inside = places < cuts[1:, None]
     places = places.clamp(max=len(ids) - 1)
-    inputs = torch.where(places > 0, ids[places - 1], EOS_ID)
-    return inputs, torch.where(inside, ids[places], IGNORED)
+    return inputs(ids, places, known), torch.where(inside, ids[places], IGNORED)
 
 
 class Stream:
     """The challenge's own batches of `ids` (N,), in order; what does not fill one is left out.
 
     `batch(step)` gives the inputs and targets of a step, counted from 0. There are `steps` of them,
-    `tokens` targets in all.
+    `tokens` targets in all. `known` (titles, F) is what is known of each title.
     """
 
-    def __init__(self, ids: Tensor, config: Config):
-        self.ids, self.shape = ids, (_batch_size(config), config.window)
+    def __init__(self, ids: Tensor, config: Config, known: Tensor | None = None):
+        self.ids, self.known, self.shape = ids, known, (_batch_size(config), config.window)
         self.span = self.shape[0] * self.shape[1]
         if len(ids) <= self.span:
             raise ValueError(
@@ -64,8 +84,9 @@ class Stream:
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return inputs and targets, each (batch_size, block_size)."""
         start = step % self.before_start * self.span
-        window = self.ids[start : start + self.span + 1]
-        return window[:-1].view(self.shape), window[1:].view(self.shape)
+        places = torch.arange(start + 1, start + self.span + 1, device=self.ids.device)
+        places = places.view(self.shape)
+        return inputs(self.ids, places, self.known), self.ids[places]
 
 
 class Shuffled:
@@ -75,7 +96,7 @@ class Shuffled:
     epoch, as equal as can be, may be a little smaller than asked.
     """
 
-    def __init__(self, ids: Tensor, config: Config):
+    def __init__(self, ids: Tensor, config: Config, known: Tensor | None = None):
         self.block_size = config.window
         lengths = torch.diff(
             torch.nonzero(ids == EOS_ID).flatten().cpu(), prepend=torch.tensor([-1])
@@ -86,7 +107,9 @@ class Shuffled:
             order = np.random.default_rng([config.seed, epoch]).permutation(len(titles))
             stream = torch.cat([titles[i] for i in order])
             bounds = torch.tensor(cuts(stream, config.window), device=ids.device)
-            self.epochs.append((stream, bounds))
+            self.epochs.append(
+                (stream, bounds, None if known is None else known[torch.from_numpy(order)])
+            )
             count = len(bounds) - 1
             parts = np.array_split(np.arange(count), -(-count // _batch_size(config)))
             self.plan += [(epoch, part[0], part[-1] + 2) for part in parts]
@@ -95,8 +118,8 @@ class Shuffled:
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return inputs and targets, each (at most batch_size, block_size)."""
         epoch, first, last = self.plan[step]
-        ids, bounds = self.epochs[epoch]
-        return windows(ids, bounds[first:last], self.block_size)
+        ids, bounds, known = self.epochs[epoch]
+        return windows(ids, bounds[first:last], self.block_size, known)
 
 
 BATCHES = {"stream": Stream, "titles": Shuffled}

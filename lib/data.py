@@ -7,6 +7,7 @@
   `datasets.Dataset.shuffle(seed=1337)`, so that the hub's rows give the challenge's own split.
 - Titles stay in Arrow memory until they are chosen: four million rows cost seconds and no more than
   their own bytes.
+- Where a story links to and when it was posted is read only for who asks.
 """
 
 import errno
@@ -18,8 +19,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from .readers import READERS, column, read_file, values, why
-from .synthetic import synthetic_titles
+from .origins import COLUMNS, Origin, origin
+from .readers import READERS, columns, read_file, values, why
+from .synthetic import synthetic_stories
 
 HUB_REPO = "julien040/hacker-news-posts"
 HUB_FILE = "story.parquet"
@@ -43,24 +45,28 @@ class Titles:
 
     `stories` holds `source` (hub, file or synthetic), `revision` (hub) or `sha256` (of the file's
     bytes, or of the synthetic titles), `rows` in the source and how many of them were `dropped`.
+    `origins` holds where each title comes from, by part ("train", "val", "test"), if it was asked.
     """
 
     train: list[str]
     val: list[str]
     test: list[str]
     stories: dict
+    origins: dict[str, list[Origin]] | None = None
 
 
-def load_titles(config, stories: str) -> Titles:
+def load_titles(config, stories: str, origins: bool = False) -> Titles:
     """Read, permute, clean and split the titles that `config` asks for.
 
     `stories` is `hub`, `synthetic` (preset `smoke` only) or the path of a file, as `find_stories`
     takes it. A title is unusable, thus dropped and counted, when it is null, empty after stripping,
-    or not valid UTF-8 (a lone surrogate is not).
+    or not valid UTF-8 (a lone surrogate is not). With `origins`, where each title comes from is
+    read as well, of the columns `url` and `time`.
 
     Raises ValueError for stories that cannot be used, FileNotFoundError for those that are not
     there, ConnectionError for a hub that cannot be reached.
     """
+    more = COLUMNS if origins else ()
     if not stories:
         raise ValueError(f"no stories given: {WHAT_TO_DO}")
     if stories == "synthetic":
@@ -69,19 +75,19 @@ def load_titles(config, stories: str) -> Titles:
                 f"synthetic stories serve the preset 'smoke' only, and this is {config.preset!r}: "
                 f"{WHAT_TO_DO}"
             )
-        titles = synthetic_titles()
-        digest = hashlib.sha256("\n".join(titles).encode()).hexdigest()
-        rows, source = column(titles), {"source": "synthetic", "sha256": digest}
+        rows = columns(synthetic_stories(), 1 + len(COLUMNS))
+        digest = hashlib.sha256(b"\n".join(rows[0].to_pylist())).hexdigest()
+        source = {"source": "synthetic", "sha256": digest}
     elif stories == "hub":
-        rows = read_file(_download(), remedy="delete it, and it is downloaded again")
+        rows = read_file(_download(), "delete it, and it is downloaded again", more)
         source = {"source": "hub", "revision": HUB_REVISION}
     else:
         path = _existing_file(stories)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        rows = read_file(path, remedy=f"mend it, or {ANOTHER}")
+        rows = read_file(path, f"mend it, or {ANOTHER}", more)
         source = {"source": "file", "sha256": digest}
-    return _split(rows, config, source, stories)
+    return _split(rows[: 1 + len(more)], config, source, stories)
 
 
 def find_stories(stories: str) -> Path:
@@ -94,7 +100,8 @@ def find_stories(stories: str) -> Path:
     return (uploaded if uploaded.exists() and not path.exists() else path).absolute()
 
 
-def _split(raws: pa.ChunkedArray, config, source: dict, stories: str) -> Titles:
+def _split(columns: list[pa.ChunkedArray], config, source: dict, stories: str) -> Titles:
+    raws, *more = columns
     usable = np.fromiter((_text(raw) is not None for raw in values(raws)), bool, len(raws))
     found, rows = int(usable.sum()), len(raws)
     if found < config.num_titles:
@@ -106,12 +113,18 @@ def _split(raws: pa.ChunkedArray, config, source: dict, stories: str) -> Titles:
     order = np.random.default_rng(SPLIT_SEED).permutation(rows)
     chosen = order[usable[order]][: config.num_titles + TEST_TITLES]
     titles = [_text(raw) for raw in raws.take(chosen).to_pylist()]
+    fields = zip(*(column.take(chosen).to_pylist() for column in more), strict=True)
+    origins = [origin(*own) for own in fields]
     cut = int(config.num_titles * (1 - config.val_frac))
+    parts = {
+        "train": slice(cut),
+        "val": slice(cut, config.num_titles),
+        "test": slice(config.num_titles, None),
+    }
     return Titles(
-        train=titles[:cut],
-        val=titles[cut : config.num_titles],
-        test=titles[config.num_titles :],
+        **{name: titles[part] for name, part in parts.items()},
         stories={**source, "rows": rows, "dropped": rows - found},
+        origins={name: origins[part] for name, part in parts.items()} if more else None,
     )
 
 

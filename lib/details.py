@@ -30,7 +30,10 @@ SCHEMAS = {
 def details(run) -> dict:
     """Return what is kept of `run`, a `lib.train.Run`, by name; losses in nats."""
     model, tokenizer, titles = run.model, run.tokenizer, run.titles
-    losses = {p: title_losses(model, tokenizer, getattr(titles, p)) for p in ("val", "test")}
+    losses = {
+        part: title_losses(model, tokenizer, getattr(titles, part), run.told(part))
+        for part in ("val", "test")
+    }
     shown = titles.val[:HEADLINES]
     tokens = [[*map(tokenizer.token, ids), "⏎"] for ids in tokenizer.encode(shown)]
     return {
@@ -40,7 +43,7 @@ def details(run) -> dict:
             {"title": title, "tokens": own, "losses": those}
             for title, own, those in zip(shown, tokens, losses["val"], strict=False)
         ],
-        "samples": sample(model, tokenizer, SAMPLES),
+        "samples": sample(model, tokenizer, SAMPLES, known=run.told("val")),
     }
 
 
@@ -54,7 +57,9 @@ def batch_sweep(run, count: int = 16) -> list[dict]:
     largest = (len(run.val_ids) - 1) // block
     points = []
     for batch in np.unique(np.geomspace(1, largest, count).astype(int)).tolist():
-        printed, coverage = official(run.model, run.val_ids, chars, block, batch)
+        printed, coverage = official(
+            run.model, run.val_ids, chars, block, batch, known=run.told("val")
+        )
         points.append({"batch": batch, "official": printed, "coverage": coverage})
         points[-1]["full_coverage"] = run.curve[-1]["full_coverage"]
     return points

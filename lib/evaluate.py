@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .batches import IGNORED, cuts, windows
+from .batches import IGNORED, cuts, inputs, windows
 from .tokenizer import EOS
 
 TOKENS_AT_ONCE, LOGITS_AT_ONCE = 2048, 256  # bound the memory that states and logits take
@@ -37,7 +37,7 @@ def size_in_bytes(titles: list[str]) -> int:
 
 @torch.no_grad()
 def nll(model, x: Tensor, y: Tensor, bf16: bool = False, seen=None) -> Tensor:
-    """Return the negative log-likelihood of targets y (B, T) after inputs x (B, T), in nats.
+    """Return the negative log-likelihood of targets y (B, T) after inputs x (B, T, …), in nats.
 
     The result is float32 `(B, T)`; with `bf16` the products before it are not. The model is left in
     the mode it came in. It is `lib.model.GPT`, or has a `hidden` and a `head` as that. `seen(n)` is
@@ -59,32 +59,42 @@ def nll(model, x: Tensor, y: Tensor, bf16: bool = False, seen=None) -> Tensor:
 
 
 def official(
-    model, ids: Tensor, chars: int, block_size: int, batch_size: int, bf16=False, seen=None
+    model,
+    ids: Tensor,
+    chars: int,
+    block_size: int,
+    batch_size: int,
+    bf16=False,
+    seen=None,
+    known=None,
 ) -> tuple[float, float]:
     """Return the challenge's loss in nats per character, and its coverage of `ids` (N,).
 
     Spans of `block_size × batch_size + 1` tokens, none overlapping; in each, all but the first
-    token are predicted; the last partial span is dropped. (nan, 0.0) where no span fits.
+    token are predicted; the last partial span is dropped. (nan, 0.0) where no span fits. `known`
+    (titles, F) is what the model is told of each title.
     Source: `evaluate()` of https://github.com/maincodehq/mainrun.
     """
     span = block_size * batch_size + 1
     count = len(ids) // span
     if count == 0:
         return math.nan, 0.0
-    spans = ids[: count * span].view(count, span)
-    x, y = (part.reshape(-1, block_size) for part in (spans[:, :-1], spans[:, 1:]))
+    places = torch.arange(count * span, device=ids.device).view(count, span)[:, 1:]
+    places = places.reshape(-1, block_size)
+    x, y = inputs(ids, places, known), ids[places]
     return total(nll(model, x, y, bf16, seen)) / chars, y.numel() / len(ids)
 
 
-def token_losses(model, ids: Tensor, block_size: int, bf16=False, seen=None) -> Tensor:
+def token_losses(model, ids: Tensor, block_size: int, bf16=False, seen=None, known=None) -> Tensor:
     """Return the negative log-likelihood of every token of `ids` (N,), once each, in nats.
 
     Consecutive windows of at most `block_size` tokens, each ending where a title does, so that no
     title is torn from its beginning; only a title longer than a window is cut. A token's context is
-    what stands before it in its window, and the one token before the window: `<eos>`.
+    what stands before it in its window, and the one token before the window: `<eos>`. `known`
+    (titles, F) is what the model is told of each title.
     """
     bounds = torch.tensor(cuts(ids, block_size), device=ids.device)
-    x, y = windows(ids, bounds, block_size)
+    x, y = windows(ids, bounds, block_size, known)
     return nll(model, x, y, bf16, seen)[y != IGNORED]
 
 

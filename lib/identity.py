@@ -19,10 +19,11 @@ import types
 
 from .files import BOOK, as_json
 
-# Not these: their outcome is compared itself (settings, titles), or no number depends on them.
+# Not these: their outcome is compared itself (settings, titles, what is told of them), or no
+# number depends on them.
 NOT_COMPARED = {
-    "__init__", "config", "steps", "data", "readers", "synthetic", "files", "identity",
-    "checkpoint", "compression", "colab", "published",
+    "__init__", "config", "steps", "data", "readers", "origins", "synthetic", "context", "files",
+    "identity", "checkpoint", "compression", "colab", "published",
 }  # fmt: skip
 
 
@@ -45,8 +46,10 @@ def modules() -> dict[str, str]:
     return {p.stem: code_of(p.read_text("utf-8")) for p in paths if p.stem not in NOT_COMPARED}
 
 
-def identity(config, titles, tokenizer, device, bf16: bool, **functions) -> dict:
+def identity(config, titles, tokenizer, device, bf16: bool, known=None, **functions) -> dict:
     """Return what a run's numbers depend on, as a dictionary of what JSON can hold.
+
+    `known` is what the model is told of the titles, an array for each part, if anything.
 
     `functions` are what a notebook brings; None, and whatever `lib` has itself, is left out.
     """
@@ -60,6 +63,7 @@ def identity(config, titles, tokenizer, device, bf16: bool, **functions) -> dict
         "stories": titles.stories,
         "titles": digest([titles.train, titles.val]),
         "tokenizer": digest(tokenizer.state),
+        **({"known": digest([part.tolist() for part in known])} if known else {}),
         "code": modules(),
         "notebook": own,
         "torch": str(torch.__version__),

@@ -7,6 +7,7 @@
 - attention on every token before, or only on those of the same title; by PyTorch's SDPA, which
   picks the fastest kernel the device has, but on a CPU with dropout, where SDPA has none
 - heads whose output is gated by their own input, branches scaled by a learned vector
+- what is known of a title beforehand added to the input where it begins
 """
 
 import math
@@ -15,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .batches import NOTHING
 from .config import Config
 from .dropout import Dropout, dropout
 from .tokenizer import EOS_ID
@@ -127,9 +129,13 @@ class GPT(nn.Module):
 
     `rotate` is the function that turns queries and keys by their position where
     `config.position` is "rope"; a notebook may pass its own.
+
+    Given (B, T, 1 + F), it reads F numbers beside each token, of what is known there
+    (`lib.context`), and adds a vector for each: the embedding of a token, or, from `vocab_size` on,
+    one of `values` more. NOTHING adds none.
     """
 
-    def __init__(self, config: Config, vocab_size: int, rotate=rope):
+    def __init__(self, config: Config, vocab_size: int, rotate=rope, values: int | None = None):
         super().__init__()
         self.block_size, self.title_mask = config.window, config.title_mask
         learned = config.position == "learned"
@@ -142,16 +148,24 @@ class GPT(nn.Module):
         self.norm = _norm(config)
         self.head = nn.Linear(config.n_embd, vocab_size, bias=False)
         self.apply(_init)
+        # All 0: what is in no training title adds nothing, and no random number is drawn.
+        told = values is not None
+        self.values = nn.Parameter(torch.zeros(values, config.n_embd)) if told else None
         self.head.weight = self.embedding.weight
 
     def forward(self, ids: Tensor) -> Tensor:
         return self.head(self.hidden(ids))
 
     def hidden(self, ids: Tensor) -> Tensor:
-        """Return what the head reads, for ids (B, T): (B, T, n_embd)."""
+        """Return what the head reads, for ids (B, T) or (B, T, 1 + F): (B, T, n_embd)."""
         if ids.shape[1] > self.block_size:
             raise ValueError(f"{ids.shape[1]} tokens do not fit a block of {self.block_size}.")
+        known = None
+        if ids.ndim == 3:
+            ids, known = ids[..., 0], ids[..., 1:]
         x = self.embedding(ids)
+        if known is not None:
+            x = x + self._known(known)
         if self.position is not None:
             x = x + self.position[: ids.shape[1]]
         x = self.dropout(x)
@@ -159,6 +173,14 @@ class GPT(nn.Module):
         for block in self.blocks:
             x = block(x, mask)
         return self.norm(x)
+
+    def _known(self, known):
+        """The sum of the vectors of what is known beside each token: (B, T, F) → (B, T, n_embd)."""
+        table = torch.cat((self.embedding.weight, self.values))
+        rows = known.flatten(0, 1)
+        return F.embedding_bag(rows, table, mode="sum", padding_idx=NOTHING).view(
+            *known.shape[:2], -1
+        )
 
     def count_parameters(self) -> int:
         """Return how many numbers are learned; those that the head shares count once."""

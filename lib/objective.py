@@ -18,11 +18,11 @@ AT_ONCE = {"cuda": 8192, "cpu": 512}  # tokens; a CPU's caches hold less
 def losses(model, x: Tensor, y: Tensor, r_drop: float) -> tuple[Tensor, Tensor]:
     """Return the mean cross-entropy in nats per token, and what is minimised.
 
-    x and y (B, T) are inputs and targets, of which those that are IGNORED do not count. With
-    `r_drop` the batch goes through the model twice, under two dropouts.
+    x (B, T, …) and y (B, T) are inputs and targets, of which those that are IGNORED do not count.
+    With `r_drop` the batch goes through the model twice, under two dropouts.
     """
     passes = 2 if r_drop else 1
-    hidden = model.hidden(x.repeat(passes, 1)).reshape(passes, y.numel(), -1)
+    hidden = model.hidden(torch.cat([x] * passes)).reshape(passes, y.numel(), -1)
     dtype = hidden.dtype
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)

@@ -5,25 +5,32 @@
 - Losses are told by the word, which is the same for every tokenizer; a token is not.
 """
 
+import heapq
 import statistics
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
+from torch import Tensor
 
+from .batches import inputs
 from .config import Config, load_preset
 from .data import Titles
 from .evaluate import token_losses
-from .tokenizer import EOS, Tokenizer, train_tokenizer
+from .tokenizer import EOS, SPECIAL, Tokenizer, train_tokenizer
 
 
 @dataclass(frozen=True)
 class Context:
-    """Whole `titles`, then the `start` of another, of which `rest` is what really follows."""
+    """Whole `titles`, then the `start` of another, of which `rest` is what really follows.
+
+    `place` is where this one stands among the validation titles, after those.
+    """
 
     titles: list[str]
     start: str
     rest: str
+    place: int
 
     def text(self) -> str:
         """Return the context as people read it: `<eos>` where a title ends."""
@@ -39,7 +46,8 @@ def contexts(config: Config, titles: Titles) -> tuple[Context, Context]:
     """
     baseline = load_preset(config.preset)
     tokenizer = train_tokenizer(baseline, titles)
-    first = next((title for title in titles.val if " " in title), titles.val[0])
+    place = next((i for i, title in enumerate(titles.val) if " " in title), 0)
+    first = titles.val[place]
     ends = [i for i, character in enumerate(first) if character == " "] or [0]
     counts = [len(ids) for ids in tokenizer.encode([first[:end] for end in ends])]
     end = min(zip(counts, ends, strict=True), key=lambda pair: abs(pair[0] - 10))[1]
@@ -50,16 +58,22 @@ def contexts(config: Config, titles: Titles) -> tuple[Context, Context]:
         if room < 0:
             break
         whole.append(title)
-    return Context([], first[:end], first[end:]), Context(whole, "", titles.val[len(whole)])
+    return (
+        Context([], first[:end], first[end:], place),
+        Context(whole, "", titles.val[len(whole)], len(whole)),
+    )
 
 
 @torch.no_grad()
-def predict(model, tokenizer: Tokenizer, context: Context, count: int = 10) -> dict:
+def predict(
+    model, tokenizer: Tokenizer, context: Context, count: int = 10, known: Tensor | None = None
+) -> dict:
     """Return the `count` most probable next tokens after `context`, with their probabilities.
 
     The context starts with an `<eos>`, as a title does in the validation stream, and keeps its
     last `block_size` tokens. The result is `{context, top: [{token, p}], target}`, `target` being
-    the token that really follows. A mark of capitals by itself says nothing: it comes with the
+    the token that really follows. `known` (titles, F) is what the model is told of each of the
+    validation titles. A mark of capitals by itself says nothing: it comes with the
     token after it, and the probability of both.
     """
     start, whole = tokenizer.encode([context.start, context.start + context.rest])
@@ -68,9 +82,11 @@ def predict(model, tokenizer: Tokenizer, context: Context, count: int = 10) -> d
     model.eval()
 
     def following(ids):
-        logits = model(torch.tensor([ids[-model.block_size :]], device=device))[0, -1]
+        logits = model(_read(ids, known, device)[:, -model.block_size :])[0, -1]
         return logits.float().softmax(-1).cpu()
 
+    if known is not None:
+        known = known[context.place - len(context.titles) : context.place + 1]
     p, marks = following(ids), tokenizer.mark_ids
     found = [((i,), p[i].item()) for i in p.topk(min(count + len(marks), len(p))).indices.tolist()]
     found = [pair for pair in found if pair[0][0] not in marks]
@@ -87,14 +103,60 @@ def predict(model, tokenizer: Tokenizer, context: Context, count: int = 10) -> d
     }
 
 
-def title_losses(model, tokenizer: Tokenizer, titles: list[str]) -> list[list[float]]:
+@torch.no_grad()
+def first_words(
+    model, tokenizer: Tokenizer, known: Tensor | None = None, count: int = 10, most: int = 300
+) -> list[dict]:
+    """Return the `count` most probable first words of a title, `[{word, p}]`, the likeliest first.
+
+    `known` (1, F) is what the model is told of the title. The probability of a word is that of its
+    tokens, in its likeliest spelling, and of a word's end after them. Words are spelt from the
+    likeliest beginning on, `most` beginnings at most, until no other can be as likely as those
+    found.
+    """
+    device = next(model.parameters()).device
+    spaced = torch.tensor([tokenizer.token(i)[:1] == " " for i in range(tokenizer.vocab_size)])
+    special, marks = torch.arange(len(SPECIAL)), tokenizer.mark_ids
+    model.eval()
+
+    def following(ids):
+        logits = model(_read([tokenizer.eos_id, *ids], known, device))[0, -1]
+        return logits.float().softmax(-1).cpu()
+
+    words, begun = {}, [(-1.0, ())]
+    for _ in range(most):
+        found = sorted(words.values(), reverse=True)[:count]
+        if not begun or (len(found) == count and found[-1] >= -begun[0][0]):
+            break
+        before, ids = heapq.heappop(begun)
+        p = following(ids)
+        inside = torch.ones(len(p), dtype=torch.bool)
+        inside[special] = False
+        if set(ids) - set(marks):  # a word is begun
+            ends = p[spaced].sum() + p[tokenizer.eos_id]
+            word = tokenizer.decode(list(ids)).strip()
+            if word and ids[-1] not in marks:
+                ends += sum(p[mark] * following([*ids, mark])[spaced].sum() for mark in marks)
+                words[word] = max(words.get(word, 0.0), -before * ends.item())
+            inside &= ~spaced
+        top = (p * inside).topk(min(50, len(p)))
+        for q, i in zip(*(part.tolist() for part in top), strict=True):
+            heapq.heappush(begun, (before * q, (*ids, i)))
+    likeliest = sorted(words.items(), key=lambda pair: -pair[1])[:count]
+    return [{"word": word, "p": p} for word, p in likeliest]
+
+
+def title_losses(
+    model, tokenizer: Tokenizer, titles: list[str], known: Tensor | None = None
+) -> list[list[float]]:
     """Return the loss in nats of every token of each title, its `<eos>` last.
 
-    The tokens are scored as the full-coverage loss does, in one stream.
+    The tokens are scored as the full-coverage loss does, in one stream. `known` (titles, F) is what
+    the model is told of each title.
     """
     device = next(model.parameters()).device
     ids = torch.from_numpy(tokenizer.stream(titles)).to(device)
-    losses = iter(token_losses(model, ids, model.block_size).tolist())
+    losses = iter(token_losses(model, ids, model.block_size, known=known).tolist())
     return [[next(losses) for _ in range(len(t) + 1)] for t in tokenizer.encode(titles)]
 
 
@@ -137,8 +199,12 @@ def mean_by_place(by_word: list[list[float] | None], most: int = 14) -> list[dic
 
 
 @torch.no_grad()
-def sample(model, tokenizer: Tokenizer, count: int, seed: int = 1337) -> list[str]:
+def sample(
+    model, tokenizer: Tokenizer, count: int, seed: int = 1337, known: Tensor | None = None
+) -> list[str]:
     """Return `count` titles that the model writes, each drawn token by token after an `<eos>`.
+
+    `known` (`count` or more, F) is what it is told of each.
 
     Temperature 1, nothing cut off; a title ends at `<eos>` or where the block is full.
     """
@@ -146,13 +212,22 @@ def sample(model, tokenizer: Tokenizer, count: int, seed: int = 1337) -> list[st
     device = next(model.parameters()).device
     model.eval()
     titles = []
-    for _ in range(count):
+    for i in range(count):
+        own = None if known is None else known[i : i + 1]
         ids = [tokenizer.eos_id]
         while len(ids) < model.block_size:
-            logits = model(torch.tensor([ids], device=device))[0, -1]
+            logits = model(_read(ids, own, device))[0, -1]
             p = logits.float().softmax(-1).cpu()
             ids.append(int(torch.multinomial(p, 1, generator=generator)))
             if ids[-1] == tokenizer.eos_id:
                 break
         titles.append(tokenizer.decode([i for i in ids if i != tokenizer.eos_id]).strip())
     return titles
+
+
+def _read(ids, known, device):
+    """What a model reads of `ids`, a list that starts with `<eos>`: (1, T), or (1, T, 1 + F)."""
+    tokens = torch.tensor(ids, device=device)
+    if known is None:
+        return tokens[None]
+    return inputs(tokens[1:], torch.arange(len(ids), device=device), known)[None]

@@ -1,4 +1,4 @@
-"""Files of headlines → a column of titles, each kind read whole or refused.
+"""Files of headlines → a column of titles, and more if asked, each kind read whole or refused.
 
 - Tables with a column `title`, however it is capitalised: parquet, csv and tsv (separated by
   commas, semicolons, tabs or |) and JSON lines. Text with a title a line. Any of them gzipped.
@@ -50,8 +50,10 @@ TEXT = (
 )
 
 
-def read_file(path: Path, remedy: str) -> pa.ChunkedArray:
+def read_file(path: Path, remedy: str, more: tuple[str, ...] = ()) -> list[pa.ChunkedArray]:
     """Return the titles of a file as a column of bytes, null where a row has none.
+
+    The columns called `more` come after it, likewise; a number is as it is written.
 
     Raises ValueError that names the file and ends in `remedy`, for any damage; OSError where there
     is no room to unpack it.
@@ -68,11 +70,11 @@ def read_file(path: Path, remedy: str) -> pa.ChunkedArray:
     try:
         with path.open("rb") as file:
             if not zipped:
-                return _headlines(reader(file))
+                return _headlines(reader(file, more))
             with tempfile.TemporaryFile() as plain, gzip.open(file) as unzipped:
                 shutil.copyfileobj(unzipped, plain)  # to the end, where the checksum stands
                 plain.seek(0)
-                return _headlines(reader(plain))
+                return _headlines(reader(plain, more))
     except DAMAGE as e:
         if getattr(e, "errno", None) == errno.ENOSPC:
             message = f"no room on disk to unpack {path}: set TMPDIR to a folder on a larger disk"
@@ -88,11 +90,12 @@ def why(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
 
 
-def column(titles: Iterable[str | bytes | None]) -> pa.ChunkedArray:
-    """Return titles as a column of bytes in Arrow memory."""
-    titles = iter(titles)
-    chunks = iter(lambda: list(islice(titles, CHUNK_ROWS)), [])
-    return pa.chunked_array([pa.array(chunk, pa.binary()) for chunk in chunks], pa.binary())
+def columns(rows: Iterable[tuple[str | bytes | None, ...]], count: int) -> list[pa.ChunkedArray]:
+    """Return rows of `count` fields as columns of bytes in Arrow memory."""
+    rows = iter(rows)
+    chunks = iter(lambda: list(islice(rows, CHUNK_ROWS)), [])
+    parts = [[pa.array(own, pa.binary()) for own in zip(*chunk, strict=True)] for chunk in chunks]
+    return [pa.chunked_array([part[i] for part in parts], pa.binary()) for i in range(count)]
 
 
 def values(titles: pa.ChunkedArray) -> Iterator[bytes | None]:
@@ -101,48 +104,75 @@ def values(titles: pa.ChunkedArray) -> Iterator[bytes | None]:
         yield from batch.column(0).to_pylist()
 
 
-def _headlines(titles):
-    """The column itself, unless all that is in it are numbers."""
-    texts = filter(None, (raw and raw.strip() for raw in values(titles)))
+def _headlines(columns):
+    """The columns themselves, unless all that is in the first are numbers."""
+    texts = filter(None, (raw and raw.strip() for raw in values(columns[0])))
     if (first := next(texts, None)) and all(map(NUMBER.fullmatch, chain([first], texts))):
         raise ValueError(f"its titles are numbers, such as {first.decode()}, not headlines")
-    return titles
+    return columns
 
 
-def _title(names: list[str]) -> int | None:
-    """The place of the column `title` among `names`, if there is one."""
-    found = [i for i, name in enumerate(names) if name.strip().lower() == "title"]
-    exact = [i for i in found if names[i] == "title"]
+def _place(names: list[str], wanted: str) -> int | None:
+    """The place of the column `wanted` among `names`, if there is one."""
+    found = [i for i, name in enumerate(names) if name.strip().lower() == wanted]
+    exact = [i for i in found if names[i] == wanted]
     if len(found) > 1 and len(exact) != 1:
-        raise ValueError("it has more than one column 'title', so rename all but one of them")
+        raise ValueError(f"it has more than one column '{wanted}', so rename all but one of them")
     return next(iter(exact or found), None)
 
 
+def _title(names: list[str]) -> int | None:
+    return _place(names, "title")
+
+
+def _places(names: Iterable[str], more: tuple[str, ...]) -> list[int]:
+    """The places of the title and of the columns called `more`; ValueError unless all are there."""
+    names = list(names)
+    if _title(names) is None:
+        raise _no_title(names)
+    lacking = [f"'{name}'" for name in more if _place(names, name) is None]
+    if lacking:
+        raise ValueError(
+            f"it has no column {' and no column '.join(lacking)}, which this step reads beside the "
+            f"titles; its columns are {_listed(names)}. The other steps need titles only"
+        )
+    return [_place(names, name) for name in ("title", *more)]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return textwrap.shorten(", ".join(names), 200, placeholder=" …") or "none"
+
+
 def _no_title(names: Iterable[str]) -> ValueError:
-    listed = textwrap.shorten(", ".join(names), 200, placeholder=" …")
     return ValueError(
-        f"it has no column 'title'; its columns are {listed or 'none'}, so rename the one that "
+        f"it has no column 'title'; its columns are {_listed(names)}, so rename the one that "
         "holds the headlines"
     )
 
 
-def _read_parquet(file: BinaryIO) -> pa.ChunkedArray:
+def _read_parquet(file: BinaryIO, more: tuple[str, ...]) -> list[pa.ChunkedArray]:
     parquet = pq.ParquetFile(file, page_checksum_verification=True)
     names = parquet.schema_arrow.names
-    index = _title(names)
-    if index is None:
-        raise _no_title(names)
-    titles = parquet.read(columns=[names[index]]).column(0)
-    if len(titles) != parquet.metadata.num_rows:
-        raise ValueError(f"it announces {parquet.metadata.num_rows:,} rows and has {len(titles):,}")
-    kind = titles.type.value_type if pa.types.is_dictionary(titles.type) else titles.type
+    return [_column(parquet, names[place]) for place in _places(names, more)]
+
+
+def _column(parquet, name):
+    """A column as bytes; a number or a date, which no title is, as it is written."""
+    found = parquet.read(columns=[name]).column(0)
+    if len(found) != parquet.metadata.num_rows:
+        raise ValueError(f"it announces {parquet.metadata.num_rows:,} rows and has {len(found):,}")
+    kind = found.type.value_type if pa.types.is_dictionary(found.type) else found.type
     if not any(check(kind) for check in TEXT):
-        raise ValueError(f"its column 'title' holds {kind}, not text")
-    titles.validate(full=False)
-    return titles.cast(kind).cast(pa.large_binary())
+        if name.strip().lower() == "title":
+            raise ValueError(f"its column 'title' holds {kind}, not text")
+        found, kind = found.cast(pa.string()), pa.string()
+    found.validate(full=False)
+    return found.cast(kind).cast(pa.large_binary())
 
 
-def _read_csv(file: BinaryIO, separators: str = SEPARATORS) -> pa.ChunkedArray:
+def _read_csv(
+    file: BinaryIO, more: tuple[str, ...], separators: str = SEPARATORS
+) -> list[pa.ChunkedArray]:
     csv.field_size_limit(LARGEST_FIELD)
     text = io.TextIOWrapper(file, "utf-8-sig", newline="")
     headers = []
@@ -153,16 +183,17 @@ def _read_csv(file: BinaryIO, separators: str = SEPARATORS) -> pa.ChunkedArray:
             headers.append(next(rows, []))
         except csv.Error:  # a quoted name, and another separator after it
             continue
-        if (index := _title(headers[-1])) is not None:
-            return column(_fields(rows, index, len(headers[-1])))
+        if _title(headers[-1]) is not None:
+            places = _places(headers[-1], more)
+            return columns(_fields(rows, places, len(headers[-1])), len(places))
     raise _no_title(max(headers, key=len, default=[]))
 
 
-def _fields(rows, index: int, width: int) -> Iterator[str]:
+def _fields(rows, places: list[int], width: int) -> Iterator[tuple[str, ...]]:
     try:
         for row in rows:
             if len(row) == width:
-                yield row[index]
+                yield tuple(row[place] for place in places)
             elif row:  # an empty line is no row
                 raise ValueError(
                     f"line {rows.line_num} has {len(row)} fields, and the header has {width}"
@@ -174,19 +205,21 @@ def _fields(rows, index: int, width: int) -> Iterator[str]:
         ) from error
 
 
-def _read_tsv(file: BinaryIO) -> pa.ChunkedArray:
-    return _read_csv(file, "\t,;|")
+def _read_tsv(file: BinaryIO, more: tuple[str, ...]) -> list[pa.ChunkedArray]:
+    return _read_csv(file, more, "\t,;|")
 
 
-def _read_jsonl(file: BinaryIO) -> pa.ChunkedArray:
+def _read_jsonl(file: BinaryIO, more: tuple[str, ...]) -> list[pa.ChunkedArray]:
     names = {}  # of all rows, as an ordered set
-    titles = column(_members(_lines(io.TextIOWrapper(file, "utf-8-sig", newline="\n")), names))
-    if _title(list(names)) is None:
-        raise _no_title(names)
-    return titles
+    lines = _lines(io.TextIOWrapper(file, "utf-8-sig", newline="\n"))
+    found = columns(_members(lines, more, names), 1 + len(more))
+    _places(names, more)
+    return found
 
 
-def _members(lines: Iterable[str], names: dict) -> Iterator[bytes | None]:
+def _members(
+    lines: Iterable[str], more: tuple[str, ...], names: dict
+) -> Iterator[tuple[bytes | None, ...]]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -197,27 +230,30 @@ def _members(lines: Iterable[str], names: dict) -> Iterator[bytes | None]:
         if not isinstance(row, dict):
             raise ValueError(f'line {number} is no JSON object, such as {{"title": "A headline"}}')
         names |= dict.fromkeys(row)
-        index = _title(list(row))
-        title = None if index is None else list(row.values())[index]
+        places = [_place(list(row), name) for name in ("title", *more)]
+        title, *others = (None if i is None else list(row.values())[i] for i in places)
         if not isinstance(title, str | None):
             raise ValueError(f"the title in line {number} is no text")
-        yield title and title.encode("utf-8", "surrogatepass")
+        texts = [title, *(None if other is None else str(other) for other in others)]
+        yield tuple(text and text.encode("utf-8", "surrogatepass") for text in texts)
 
 
-def _read_txt(file: BinaryIO) -> pa.ChunkedArray:
+def _read_txt(file: BinaryIO, more: tuple[str, ...]) -> list[pa.ChunkedArray]:
     text = io.TextIOWrapper(file, "utf-8-sig", newline=None)
     lines = (line.rstrip("\n") for line in _lines(text))
     first = next(lines, None)
     names = [name.strip(" \"'") for name in re.split(f"[{SEPARATORS}]", first or "")]
     if _title(names) is None:
-        return column(chain([] if first is None else [first], lines))
+        _places(["title"], more)
+        return columns(((line,) for line in chain([] if first is None else [first], lines)), 1)
     if len(names) > 1:
         raise ValueError(
             f"its first line names columns ({', '.join(names)}), so it is a table: "
             "let its name end in .csv"
         )
+    _places(names, more)
     print(f"The first line of the stories, {first!r}, names the column: it is no headline.")
-    return column(lines)
+    return columns(((line,) for line in lines), 1)
 
 
 def _lines(text: io.TextIOWrapper) -> Iterator[str]:
@@ -227,7 +263,7 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
         yield line
 
 
-READERS: dict[str, Callable[[BinaryIO], pa.ChunkedArray]] = {
+READERS: dict[str, Callable[[BinaryIO, tuple[str, ...]], list[pa.ChunkedArray]]] = {
     ".parquet": _read_parquet,
     ".csv": _read_csv,
     ".tsv": _read_tsv,

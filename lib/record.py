@@ -8,12 +8,14 @@ import hashlib
 import io
 import math
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from .compare import compare_alike, refuse_mixed
 from .config import PRESETS, Config, title_of
+from .context import PARTS
 from .data import Titles
 from .details import details, write_details
 from .device import best_device
@@ -43,17 +45,12 @@ _PREDICTION = exactly(
     target=TEXT,
 )
 _POINT = exactly(
-    step=COUNT,
-    epoch=NUMBER,
-    train=NUMBER,
-    official=MAYBE,
-    coverage=NUMBER,
-    full_coverage=NUMBER,
+    step=COUNT, epoch=NUMBER, train=NUMBER, official=MAYBE, coverage=NUMBER, full_coverage=NUMBER
 )
 # What the records of before did not have, and is not filled in: such a one is of unknown code.
 _NEWER = ("identity", "accepted", "weights", "test_looks")
 SCHEMA = exactly(
-    _NEWER,
+    (*_NEWER, "sees"),
     step=TEXT,
     title=TEXT,
     preset={"enum": list(PRESETS)},
@@ -100,6 +97,7 @@ SCHEMA = exactly(
     identity={"type": "object"},
     accepted={"type": "array", "items": TEXT},
     weights=TEXT,
+    sees={"type": "array", "items": {"enum": list(PARTS)}, "minItems": 1},  # beside titles
     test_looks=COUNT,  # how often a run of this step has been scored on these test titles
     predictions={"type": "array", "items": _PREDICTION},
 )
@@ -155,8 +153,9 @@ def make_record(run: Run, step: str, title: str, kept: dict | None = None) -> di
         "environment": run.environment,
         "identity": {k: v for k, v in run.identity.items() if k not in ("config", "stories")},
         "accepted": run.accepted,
+        **({"sees": list(run.known.sees)} if run.known else {}),
         "predictions": [
-            predict(run.model, tokenizer, context)
+            predict(run.model, tokenizer, context, known=run.told("val"))
             for context in (contexts(config, titles) if is_step else ())
         ],
     }
@@ -200,6 +199,7 @@ def save(run: Run, out: str | Path, step: str, title: str | None = None) -> dict
     state = {
         "weights": run.model.state_dict(),
         "tokenizer": {"kind": run.tokenizer.kind, "state": run.tokenizer.state},
+        **({"known": asdict(run.known)} if run.known else {}),
     }
     torch.save(state, weights)
     content = weights.getvalue()
@@ -245,9 +245,10 @@ def read_record(out: str | Path, preset: str, step: str) -> dict:
 def read_steps(out: str | Path, preset: str) -> list[dict]:
     """Return the records of all steps on `preset` under `out`, in order.
 
+    A step whose model sees more than titles is not among them: it cannot be ranked with them.
     Raises FileNotFoundError where there is none, ValueError where their losses do not compare.
     """
-    records = [read_record(out, preset, step) for step in _steps(out, preset)]
+    records = _steps(out, preset)
     if not records:
         raise FileNotFoundError(f"There is no record in results/{preset}; run the steps first.")
     refuse_mixed(records)
@@ -256,9 +257,8 @@ def read_steps(out: str | Path, preset: str) -> list[dict]:
 
 def earlier(out: str | Path, record: dict) -> list[dict]:
     """Return the records of the steps before `record`'s under `out` that compare with it."""
-    preset = record["preset"]
-    names = [step for step in _steps(out, preset) if step < record["step"]]
-    return [r for r in (read_record(out, preset, n) for n in names) if compare_alike([r, record])]
+    before = [r for r in _steps(out, record["preset"]) if r["step"] < record["step"]]
+    return [r for r in before if compare_alike([r, record])]
 
 
 def refuse_other_stories(records: list[dict], titles: Titles) -> None:
@@ -287,11 +287,14 @@ def load_model(out: str | Path, preset: str, step: str) -> tuple[GPT, Tokenizer]
     device = best_device()
     state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     tokenizer = Tokenizer(**state["tokenizer"])
-    model = GPT(Config.from_dict(record["config"]), tokenizer.vocab_size).to(device)
+    values = len(state["known"]["values"]) if "known" in state else None
+    model = GPT(Config.from_dict(record["config"]), tokenizer.vocab_size, values=values).to(device)
     model.load_state_dict(state["weights"])
     return model.eval(), tokenizer
 
 
 def _steps(out, preset):
-    folder = Path(out) / "results" / preset
-    return sorted(path.stem for path in folder.glob("[0-9]*.json"))
+    """The records of the steps whose models see titles alone, in order."""
+    paths = sorted((Path(out) / "results" / preset).glob("[0-9]*.json"))
+    records = (read_record(out, preset, path.stem) for path in paths)
+    return [record for record in records if "sees" not in record]

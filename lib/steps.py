@@ -54,6 +54,32 @@ STEPS = {
     },
 }
 
+# Step four: step three, told where a story comes from before its headline. It is none of
+# STEPS: a model that sees more than titles cannot be ranked with them, and no step builds
+# on it. On `smoke` it is to run, not to learn: an epoch of a few steps.
+CONTEXT = {
+    "title": "More context",
+    "from": "04_lowest_loss",
+    "smoke": {
+        "epochs": 1,
+        "evals_per_epoch": 1,
+        "n_layer": 1,
+        "r_drop": 0.0,
+        "batch_factor": 4.0,
+    },
+    "arms": {
+        "titles": {"title": "titles alone", "sees": ()},
+        "all": {"title": "site and date", "sees": ("domain", "time")},
+        "domain": {"title": "site only", "sees": ("domain",)},
+        "time": {"title": "date only", "sees": ("time",)},
+        "exchanged": {
+            "title": "site and date, exchanged",
+            "sees": ("domain", "time"),
+            "exchanged": True,
+        },
+    },
+}
+
 # The best public result, https://github.com/arshchawla21/mainrun: sweep 15 of 23 June
 # 2026, muon_weight_decay 0.1, setting by setting from its config.json and its code. At
 # the preset's own depth and width, and half of its tokens a step, which on `full` are

@@ -7,10 +7,15 @@
   products are that topic's, so that a model which looks back within a headline predicts better
   than one that only counts words.
 - Invented: companies and products are made of syllables; no person and no real title occurs.
+- Each comes from somewhere, and that matters: a company's news from its own site or from that of
+  its topic, a product from a site that many share, a question from nowhere; what names a year is of
+  that year or the next. The path of a link spells the headline.
 """
 
 import re
 from bisect import bisect
+from calendar import timegm
+from collections.abc import Iterator
 from functools import cache
 from itertools import accumulate
 
@@ -137,10 +142,51 @@ STARTS = """nim, kel, qua, tor, bel, vex, lu, zan, hex, mi, dra, fin, sol, ro, p
 MIDDLES = "bo, ra, li, do, va, te, no, mu, sha, ki, ne, lo, pen, fu"
 COMPANY_ENDS = "soft, ly, labs, base, tech, grid, flow, cloud, wave, works"
 PRODUCT_ENDS = "ify, db, kit, lex, dex, hub, pad, query, bot, view"
+SHARED, PAPER = "codenimbo.org", "thebolpost.co.uk"  # sites of many products, of every topic
 
 
 def synthetic_titles() -> list[str]:
     """`COUNT` made headlines, always the same ones."""
+    return [title for title, _, _ in _headlines()]
+
+
+def synthetic_stories() -> Iterator[tuple[str, str | None, str | None]]:
+    """Yield the made headlines, always the same, each with its link and when it was posted.
+
+    The link is None for a question; the time is in seconds since 1970, as text, and sometimes None.
+    """
+    draws = np.random.default_rng([SEED, 1]).random((COUNT, 5)).tolist()
+    for (title, topic, words), chances in zip(_headlines(), draws, strict=True):
+        yield title, _link(title, topic, words, *chances[:2]), _posted(words, *chances[2:])
+
+
+def _link(title, topic, words, own, which):
+    if title.startswith(("Ask HN", "Tell HN")):
+        return None
+    site = f"{_words(STARTS)[topic]}{_words(MIDDLES)[topic]}news.com"
+    if "company" in words and own < 0.6:
+        site = f"{words['company'].lower()}.com"
+    elif "company" not in words and "product" in words:
+        site = SHARED if own < 0.7 else f"{words['product'].lower()}.io"
+    elif which < 0.2:
+        site = PAPER
+    path = re.sub(r"\W+", "-", title.lower())
+    return f"https://www.{site}/{path}"
+
+
+def _posted(words, later, when, missing):
+    season, years = words.get("season"), _words(LISTS["year"])
+    year = int(words["year"] if "year" in words else years[int(when * len(years))])
+    month = 1 + int(12 * when)
+    if season:
+        year, month = 2000 + int(season[1:]), (2 if season[0] == "W" else 7)
+    elif "year" in words and later < 0.3:
+        year += 1
+    return None if missing < 0.01 else str(timegm((year, month, 15, 12, 0, 0)))
+
+
+def _headlines() -> Iterator[tuple[str, int, dict]]:
+    """Each made headline, the number of its topic, and the first word that each slot got."""
     uniform = np.random.default_rng(SEED).random(12 * COUNT).tolist()
 
     def draw(words: list):
@@ -169,20 +215,20 @@ def synthetic_titles() -> list[str]:
                 "thing_plural": [_plural(word) for word in things],
             }
         )
-    templates = TEMPLATES.strip().splitlines()
+    topics, templates = list(enumerate(topics)), TEMPLATES.strip().splitlines()
 
-    def headline() -> str:
-        topic, used = draw(topics), set()
+    for _ in range(COUNT):
+        (number, topic), used, words = draw(topics), set(), {}
 
-        def fill(slot: re.Match) -> str:
+        def fill(slot: re.Match, topic=topic, used=used, words=words) -> str:
             while (word := draw(topic[slot[1]])) in used:
                 pass  # no company acquires itself
             used.add(word)
+            words.setdefault(slot[1], word)
             return word
 
-        return re.sub(r"\{(\w+)\}", fill, draw(templates))
-
-    return [headline() for _ in range(COUNT)]
+        title = re.sub(r"\{(\w+)\}", fill, draw(templates))
+        yield title, number, words
 
 
 def _words(text: str) -> list[str]:

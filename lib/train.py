@@ -9,6 +9,7 @@
   back from a GPU.
 - The same seed on the same machine gives the same numbers; on a CPU bit for bit, at one number of
   threads.
+- What the model is told of a title beforehand is in `lib.context`.
 - Given a folder, it leaves a checkpoint at each evaluation and continues from the newest there.
 """
 
@@ -24,6 +25,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from .batches import BATCHES
 from .checkpoint import Checkpoints, restore, state_of
 from .config import Config
+from .context import Known, told, train_known
 from .data import Titles
 from .device import best_device, environment, use_bf16
 from .evaluate import characters, official, token_losses, total
@@ -61,6 +63,11 @@ class Run:
     identity: dict  # see `lib.identity`
     accepted: list[str]  # what of it differed where the run was continued, and was vouched for
     resumed: int  # the step that it continued from: 0 for none, `steps` where it was finished
+    known: Known | None = None  # what the model is told of a title before it; None: nothing
+
+    def told(self, of) -> Tensor | None:
+        """Return what the model is told of titles, as `lib.context.told` has it."""
+        return told(self.known, self.titles, of, self.tokenizer, self.val_ids.device)
 
 
 def train(
@@ -70,6 +77,7 @@ def train(
     get_optimizer=None,
     rotate=rope,
     tokenizer: Tokenizer | None = None,
+    sees: tuple[str, ...] = (),
     folder=None,
     resume: str = "same",
     quiet: bool = False,
@@ -78,6 +86,8 @@ def train(
 
     `get_optimizer(model, config)`, which returns one optimizer or several, `rotate(x)`, the
     positions of RoPE, and a trained `tokenizer` are the parts that a notebook may bring itself.
+    `sees` is what the model is told of each title beforehand, some of `lib.context.PARTS`.
+
     `folder` is where the run leaves its log (`log.jsonl`, a line an evaluation) and its
     checkpoints; a run that finds its own there continues from them, and `resume` says what to do
     with another's (`lib.checkpoint`). `quiet` prints nothing.
@@ -91,21 +101,23 @@ def train(
     train_ids, val_ids = (
         torch.from_numpy(tokenizer.stream(part)).to(device) for part in (titles.train, titles.val)
     )
-    data = BATCHES[config.windows](train_ids, config)
+    known = train_known(sees, titles) if sees else None
+    before = [told(known, titles, part, tokenizer, device) for part in ("train", "val")]
+    data = BATCHES[config.windows](train_ids, config, before[0])
     torch.manual_seed(config.seed)
-    model = GPT(config, tokenizer.vocab_size, rotate).to(device)
+    values = len(known.values) if known else None
+    model = GPT(config, tokenizer.vocab_size, rotate, values).to(device)
     optimizers = (get_optimizer or OPTIMIZERS[config.optimizer])(model, config)
     optimizers = optimizers if isinstance(optimizers, tuple) else (optimizers,)
     schedulers = [schedule(optimizer, config, data.steps) for optimizer in optimizers]
     average = _average(model, config.ema) if config.ema else None
     measured = model if average is None else average.module
     changing = [model, *optimizers, *schedulers, *([] if average is None else [average])]
-    known = identity(
-        config, titles, tokenizer, device, bf16, get_optimizer=get_optimizer, rotate=rotate
-    )
+    functions = {"get_optimizer": get_optimizer, "rotate": rotate}
+    own = identity(config, titles, tokenizer, device, bf16, known and before, **functions)
     done = _nothing_done(environment(device, bf16))
     with nullcontext() if folder is None else held(folder):
-        store = None if folder is None else Checkpoints(folder, known, resume)
+        store = None if folder is None else Checkpoints(folder, own, resume)
         saved, differ = (None, []) if store is None else store.latest(device)
         if saved is not None:
             restore(saved, changing)
@@ -128,13 +140,14 @@ def train(
                 average.update_parameters(model)
             if _is_due(step, data.steps, config):
                 watch.pause(step)
-                own = bf16 and step < data.steps
-                watch.measured(step, _measure(measured, config, val_ids, titles, own, watch.scores))
+                how = bf16 and step < data.steps, watch.scores, before[1]
+                watch.measured(step, _measure(measured, config, val_ids, titles, *how))
                 if store is not None:
                     _keep(store, step, done, state_of(changing, finished=step == data.steps))
         watch.close(resumed)
     given = config, titles, tokenizer, measured, train_ids, val_ids, data.steps
-    return Run(*given, identity=known, resumed=resumed, **_came_to(done, data.tokens))
+    came_to = _came_to(done, data.tokens)
+    return Run(*given, identity=own, resumed=resumed, known=known, **came_to)
 
 
 def _nothing_done(environment):
@@ -180,11 +193,11 @@ def _average(model, decay):
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 
-def _measure(model, config, val_ids, titles, bf16, seen):
+def _measure(model, config, val_ids, titles, bf16, seen, known):
     chars = characters(titles.val)
     span = config.block_size, config.batch_size
-    loss, coverage = official(model, val_ids, chars, *span, bf16, seen)
-    every_token = token_losses(model, val_ids, model.block_size, bf16, seen)
+    loss, coverage = official(model, val_ids, chars, *span, bf16, seen, known)
+    every_token = token_losses(model, val_ids, model.block_size, bf16, seen, known)
     return {
         "official": None if math.isnan(loss) else loss,  # no whole span fits
         "coverage": coverage,

@@ -138,3 +138,12 @@ def test_published_figures_are_the_ones_in_the_notebooks():
                     path = ROOT / "figures" / f"{label}.svg"
                     assert "".join(svg).strip() == path.read_text("utf-8").strip(), label
                     assert path.with_suffix(".csv").stat().st_size > 20
+
+
+def test_what_needs_more_than_titles_comes_last_so_that_it_stops_alone():
+    asks = [
+        name
+        for name in NAMES
+        if any("origins=True" in c.source for c in read(name).cells if c.cell_type == "code")
+    ]
+    assert asks == [NAMES[-1]] == ["05_context"]

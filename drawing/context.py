@@ -1,0 +1,97 @@
+"""What step four shows: what each arm gains, on which sites, the first words, and what is left."""
+
+import pandas as pd
+
+from .rows import GAIN, points
+from .style import GREY, OTHER, Drawing, caption, draw
+from .tables import Table
+from .text import shown
+
+NO_LINK = "no link"  # how a story without one is called
+MOST = 6  # sites at either end of their list
+
+
+def gains(out, label: str, found: dict, record: dict) -> Drawing:
+    """Draw the gain of each arm with bars of two standard errors: over seeds, and over titles.
+
+    `found` is what `studies.context.gains` gives; with one seed there is no bar over seeds.
+    """
+    arms = list(found.values())
+
+    def plot(axes):
+        axes.axvline(0, color=GREY, linewidth=1)
+        for place, arm in enumerate(arms):
+            gain, end = arm["gain"], max(0, arm["gain"])
+            for error, own, side in ((arm["over_seeds"], OTHER, -1), (arm["over_titles"], GREY, 1)):
+                if error is not None:
+                    ends = [gain - 2 * error, gain + 2 * error]
+                    axes.plot(ends, [place + 0.1 * side] * 2, color=own)
+                    end = max(end, ends[1])
+            axes.plot(gain, place, "o", color=OTHER, markersize=7, zorder=3)
+            axes.annotate(f"{gain:+.3f}", (end, place), (8, 0), va="center",
+                          textcoords="offset points", fontsize=10)  # fmt: skip
+        axes.set_yticks(range(len(arms)), [arm["title"] for arm in arms])
+        axes.set_ylim(len(arms) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
+        axes.margins(x=0.25)
+        bars = "bars: over seeds above, over titles below"
+        axes.set(xlabel=GAIN, title=f"{bars}\n{caption(record)}")
+
+    def told(arm):
+        seeds = "" if arm["over_seeds"] is None else f" ± {arm['over_seeds']:.4f} over seeds"
+        return f"{arm['title']} {arm['gain']:+.4f}{seeds} ± {arm['over_titles']:.4f} over titles"
+
+    alt = "What each arm gains over titles alone, nats per character, ± one standard error: "
+    data = pd.DataFrame(arms)
+    return draw(out, label, data, alt + "; ".join(map(told, arms)), plot, 1.5 + 0.45 * len(arms))
+
+
+def sites(out, label: str, found: list[dict], record: dict) -> Drawing:
+    """Draw how many bits a headline of a site costs less: of the sites that gain most and least.
+
+    `found` is what `studies.context.by_site` gives.
+    """
+    chosen = found if len(found) <= 2 * MOST else [*found[:MOST], *found[-MOST:]]
+    rows = [
+        {
+            "name": f"{row['site'] or NO_LINK} ({row['titles']})",
+            "value": row["gain"],
+            "color": OTHER,
+            "ranked": True,
+        }
+        for row in chosen
+    ]
+    what = "Fewer bits a headline, by its site (number of validation titles)"
+    xlabel = "fewer bits a headline"
+    return points(out, label, rows, xlabel=xlabel, what=what, title=caption(record))
+
+
+def first_words(columns: dict[str, list[dict]], note: str = "", right: str = "") -> Table:
+    """Return the likeliest first words side by side, a column for each of `columns`, by its name.
+
+    `columns` hold what `lib.predictions.first_words` gives. The word that is `right` is bold.
+    """
+    words, strong = {}, []
+    for name, rows in columns.items():
+        name = name or NO_LINK
+        words[name] = pd.Series([f"{shown(row['word'])} {row['p']:.1%}" for row in rows])
+        strong += [(place, name) for place, row in enumerate(rows) if row["word"] == right]
+    data = pd.DataFrame(words).fillna("")
+    return Table(data, tuple(data.columns), tuple(strong), note)
+
+
+def left(arms: dict[str, dict], record: dict) -> Table:
+    """Return what a headline costs in bits, a column for each of `arms`, by its title.
+
+    `arms` hold what `studies.context.bits_left` gives.
+    """
+    rows = {
+        "headline": "a headline",
+        "word": "a word of it",
+        "first": "the first word",
+        "rest": "a word after the first",
+    }
+    data = {"bits for": list(rows.values())}
+    data |= {title: [f"{bits[row]:.2f}" for row in rows] for title, bits in arms.items()}
+    return Table(pd.DataFrame(data), ("bits for",), note=f"Validation titles, {caption(record)}.")

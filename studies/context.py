@@ -1,0 +1,188 @@
+"""Step four beside step three: what a model gains by where a story comes from, and on which titles.
+
+- Each arm is step three again, told something beforehand or nothing: same titles, tokenizer,
+  windows, steps and seeds. What is told of a title stands in `lib.context`.
+- The control is told as much, of another title: origins are exchanged at random among them.
+- A gain has two errors: over seeds, which says whether other weights would have gained as much,
+  and over titles, which says whether other titles would have.
+"""
+
+import math
+import statistics
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from lib.config import Config
+from lib.context import exchanged
+from lib.data import Titles
+from lib.evaluate import characters
+from lib.origins import NO_LINK
+from lib.predictions import title_losses, word_losses
+from lib.record import save
+from lib.steps import CONTEXT
+from lib.tokenizer import train_tokenizer
+from lib.train import Run, train
+
+from .statistics import difference
+
+BASE, FULL = "titles", "all"  # the arms that are told nothing, and all there is
+BITS = 1 / math.log(2)  # a nat
+
+
+@dataclass
+class Arm:
+    """One arm under several seeds. `run` is that of the first, `by_token` its losses in nats.
+
+    `by_title` is the loss of each validation title in nats, the mean over the seeds.
+    """
+
+    title: str
+    records: list[dict]
+    run: Run
+    by_token: list[list[float]]
+    by_title: np.ndarray
+
+
+def train_arms(
+    step: str, config: Config, titles: Titles, out: str | Path, count: int, resume: str = "same"
+) -> dict[str, Arm]:
+    """Train every arm of `lib.steps.CONTEXT` under `count` seeds; write a record of each run.
+
+    The first seed of the arm that is told all is the record of `step` itself, the others are under
+    `ablations/`: no run but that one is scored on the test titles. A run that was trained before is
+    taken from its checkpoint under `out/runs/`.
+    """
+    arms, tokenizer = {}, train_tokenizer(config, titles)
+    for name, arm in CONTEXT["arms"].items():
+        own = exchanged(titles) if arm.get("exchanged") else titles
+        records, runs, losses = [], [], []
+        for seed in range(config.seed, config.seed + count):
+            print(f"{arm['title']}, seed {seed}", flush=True)
+            run = train(
+                config.change(seed=seed),
+                own,
+                tokenizer=tokenizer,
+                sees=arm["sees"],
+                folder=f"{out}/runs/{step}-{name}-{seed}",
+                resume=resume,
+            )
+            first = seed == config.seed
+            place = f"ablations/{step}-{name}" + ("" if first else f"-{seed}")
+            records.append(
+                save(run, out, step, CONTEXT["title"])
+                if name == FULL and first
+                else save(run, out, place, arm["title"])
+            )
+            losses.append(title_losses(run.model, run.tokenizer, own.val, run.told("val")))
+            runs.append(run)
+        by_title = np.mean([[sum(title) for title in those] for those in losses], axis=0)
+        arms[name] = Arm(arm["title"], records, runs[0], losses[0], by_title)
+    return arms
+
+
+def gains(arms: dict[str, Arm]) -> dict[str, dict]:
+    """Return what each arm gains over the one that is told nothing, in nats per character.
+
+    `{title, gain, over_seeds, over_titles}` by the arm's name; the errors are standard errors, that
+    over seeds None where there is one seed.
+    """
+    base = arms[BASE]
+    chars = characters(base.run.titles.val)
+    found = {}
+    for name, arm in arms.items():
+        if name == BASE:
+            continue
+        losses = [[r["losses"]["full_coverage"] for r in a.records] for a in (base, arm)]
+        apart = base.by_title - arm.by_title
+        several = len(arm.records) > 1
+        found[name] = {
+            "title": arm.title,
+            "gain": statistics.mean(losses[0]) - statistics.mean(losses[1]),
+            "over_seeds": difference(*losses)["standard_error"] if several else None,
+            "over_titles": statistics.stdev(apart) * math.sqrt(len(apart)) / chars,
+        }
+    return found
+
+
+def by_site(arms: dict[str, Arm], least: int = 30) -> list[dict]:
+    """Return what the titles of a site gain, `[{site, titles, before, gain}]`, the most first.
+
+    For sites with `least` validation titles or more, or as many as the largest where that has
+    fewer; in bits per headline, `before` what one costs a model that sees titles alone.
+    """
+    before, gain = (BITS * part for part in _before_and_gain(arms))
+    found, rows = _places_of_sites(arms), []
+    least = min(least, max(map(len, found.values())))
+    for site, places in found.items():
+        if len(places) >= least:
+            row = {"site": site, "titles": len(places)}
+            rows.append(row | {"before": before[places].mean(), "gain": gain[places].mean()})
+    return sorted(rows, key=lambda row: -row["gain"])
+
+
+def share_of_largest(arms: dict[str, Arm], count: int = 5) -> dict:
+    """Return which part of all titles and of the whole gain the `count` largest sites have.
+
+    `{sites, titles, gain}`, the last two as fractions. No link is no site.
+    """
+    _, gain = _before_and_gain(arms)
+    places = {site: own for site, own in _places_of_sites(arms).items() if site}
+    largest = sorted(places, key=lambda site: (-len(places[site]), site))[:count]
+    own = list(chain.from_iterable(places[site] for site in largest))
+    return {
+        "sites": largest,
+        "titles": len(own) / len(gain),
+        "gain": gain[own].sum() / gain.sum(),
+    }
+
+
+def by_word(arm: Arm) -> list[list[float] | None]:
+    """Return the losses of the words of each validation title, as `word_losses` has them."""
+    return word_losses(arm.run.tokenizer, arm.run.titles.val, arm.by_token)
+
+
+def bits_left(arm: Arm) -> dict:
+    """Return what a validation headline costs, in bits: `{headline, word, first, rest}`.
+
+    `word` is the mean over all words, `first` that of the first, `rest` that of the others; the end
+    of a headline is counted in `headline` only.
+    """
+    words = [title for title in by_word(arm) if title is not None]
+    rest = [loss for title in words for loss in title[1:-1]]
+    first = [title[0] for title in words]
+    return {
+        "headline": BITS * statistics.fmean(sum(title) for title in arm.by_token),
+        "word": BITS * statistics.fmean(first + rest),
+        "first": BITS * statistics.fmean(first),
+        "rest": BITS * statistics.fmean(rest),
+    }
+
+
+def given_away(titles: Titles) -> int:
+    """Return the place of the first validation title that starts with the name of its site.
+
+    Of "Example raises" from example.com, say; 0 where there is none.
+    """
+    for i, (title, origin) in enumerate(zip(titles.val, titles.origins["val"], strict=True)):
+        name = (origin.site or NO_LINK).split(".")[0]
+        if name and title.split()[0].lower() == name:
+            return i
+    return 0
+
+
+def _before_and_gain(arms):
+    """The nats of each validation title, told nothing, and how many fewer when told all."""
+    base, full = arms[BASE].by_title, arms[FULL].by_title
+    return base, base - full
+
+
+def _places_of_sites(arms):
+    """The places of the validation titles of each site."""
+    places = {}
+    for i, origin in enumerate(arms[FULL].run.titles.origins["val"]):
+        if origin.site is not None:
+            places.setdefault(origin.site, []).append(i)
+    return places
