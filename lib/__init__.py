@@ -21,6 +21,7 @@ train         the loop
 predictions   what a model expects and writes
 details       what is drawn of a model, kept beside its record
 compare       which records compare
+export        the weights in 8 bits, for the browser
 record        the run record, and the weights beside it
 compression   what xz and PPMd make of titles
 files         written whole or not at all, read, checked

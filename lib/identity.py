@@ -22,7 +22,7 @@ from .files import BOOK, as_json
 # Not these: their outcome is compared itself (settings, titles), or no number depends on them.
 NOT_COMPARED = {
     "__init__", "config", "steps", "data", "readers", "synthetic", "files", "identity",
-    "checkpoint", "compression", "colab",
+    "checkpoint", "compression", "colab", "export",
 }  # fmt: skip
 
 
