@@ -6,4 +6,5 @@ tables    settings that changed, what a run came to, steps, ladder
 curves    losses over epochs, words, batches
 bars      the likeliest next tokens, the most frequent ones
 rows      a row for each loss: arms, pairs, seeds, the ladder
+tryit     the widget of the page *Try it*
 """

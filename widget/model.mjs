@@ -26,17 +26,6 @@ function logSumExp(logits) {
   return most + Math.log(sum);
 }
 
-/** Numbers in [0, 1) from a seed, the same everywhere: mulberry32, Tommy Ettinger, public domain. */
-export function randomFrom(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let z = Math.imul(state ^ (state >>> 15), state | 1);
-    z = (z + Math.imul(z ^ (z >>> 7), z | 61)) ^ z;
-    return ((z ^ (z >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** A model from the bytes of its file (an ArrayBuffer). */
 export class Model {
   constructor(file) {
@@ -50,6 +39,7 @@ export class Model {
     this.inner = this.shapes.get('blocks.0.mlp.0.weight')[0];
     this.place(file, 4 + length);
     this.makeAngles();
+    this.uses = 0; // how often it began to read anew
     this.reset();
   }
 
@@ -99,6 +89,7 @@ export class Model {
   /** Forget what was read. */
   reset() {
     this.read = 0;
+    this.uses += 1;
   }
 
   /** out (rows, R) = from (rows, C) × the matrix `name` (R, C), and its bias if it has one. */
@@ -279,16 +270,24 @@ export class Model {
 
   /**
    * Write on after `ids`: yields one id after another, until <eos> or until the window is full. At
-   * temperature 0 the likeliest is taken.
+   * temperature 0 the likeliest is taken. Between two, the model may be asked other things.
    */
   *write(ids, temperature, random) {
-    let next = this.expect(ids);
-    for (let length = ids.length + 1; length < this.window; length++) {
+    const all = [...ids];
+    let next = this.expect(all);
+    let { uses } = this;
+    while (all.length + 1 < this.window) {
       const id = draw(next, temperature, random);
       if (id === EOS) return;
+      all.push(id);
       yield id;
-      this.forward([id]);
-      next = this.logProbabilities(0);
+      if (this.uses === uses) {
+        this.forward([id]);
+        next = this.logProbabilities(0);
+      } else {
+        next = this.expect(all);
+        ({ uses } = this);
+      }
     }
   }
 }
