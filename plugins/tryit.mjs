@@ -4,7 +4,7 @@
 // A widget whose module lies in widget/ gets the models that stand beside the run's records, one
 // results/<preset>/<step>/model.bin a step, and a few of its validation titles; below it stands a
 // table of the files. Where the run left no model, a sentence says so in its place.
-// What stops the build, with page and line: a model that is not of the weights of its record.
+// What stops the build, with the page: a model that is not of the weights of its record.
 
 import crypto from 'node:crypto';
 import fs from 'node:fs';

@@ -31,7 +31,7 @@ def fuzz(count=1_000):
 
 @pytest.fixture(scope="module", params=KINDS)
 def both(request, written):
-    """A tokenizer trained on made titles and a few odd ones, and the file of a model that has it."""
+    """A tokenizer trained on made titles and a few odd ones, and the file of a model with it."""
     config = Config("smoke", 2_000, 700, 1, 8, 1, 8, 1, tokenizer=request.param)
     tokenizer = train_tokenizer(config, Titles([*TRAIN, *ODD[:8]], [], [], {}))
     return tokenizer, written(GPT(config, tokenizer.vocab_size), tokenizer, config)
