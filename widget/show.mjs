@@ -8,6 +8,7 @@ const MOST = 12;
 const STRONGEST = 0.6;
 const EOS_CHARACTERS = 5; // which the book counts for the end of a title
 const LIKELIEST = 10;
+const SHOWN = 30; // characters of a word that is named
 
 /** An element: `make('p', {class: 'a', onclick}, 'text', child)`. */
 export function make(tag, properties = {}, ...children) {
@@ -50,14 +51,16 @@ export function hardest({ ids, losses }, tokenizer) {
   const own = ids.filter((id) => id !== EOS);
   const words = tokenizer.decode(own).split(' ');
   const nats = words.map(() => 0);
-  let word = 0;
+  let at = 0;
   for (let i = own.length - 1; i >= 0; i--) {
     const isMark = tokenizer.isMark(own[i]) && i < own.length - 1;
-    if (!isMark) word = tokenizer.decode(own.slice(0, i + 1)).split(' ').length - 1;
-    nats[word] += losses[i];
+    if (!isMark) at = tokenizer.decode(own.slice(0, i + 1)).split(' ').length - 1;
+    nats[at] += losses[i];
   }
   const most = nats.indexOf(Math.max(...nats));
-  return { word: visible(words[most]), nats: nats[most] };
+  const letters = Array.from(visible(words[most]));
+  const word = letters.slice(0, SHOWN).join('') + (letters.length > SHOWN ? '…' : '');
+  return { word, nats: nats[most] };
 }
 
 /** The tokens of a scored title, each a button; the arrow keys go from one to the next. */
@@ -109,7 +112,7 @@ export function likeliest(model, { ids }, at, name) {
   const before = visible(model.tokenizer.decode(ids.slice(0, at)).trim());
   const where = before ? `after “${before}”` : 'where a headline starts';
   const head = ['', 'token', 'probability', ''].map((title) => make(title ? 'th' : 'td', {}, title));
-  return make('table', { class: 'top' },
+  return make('table', { class: 'expected' },
     make('caption', {}, `What ${name} expected ${where}`),
     make('thead', {}, make('tr', {}, ...head)), make('tbody', {}, ...rows)); // prettier-ignore
 }
@@ -153,7 +156,7 @@ export const STYLE = `
 .try caption { text-align: start; font-weight: 600; overflow-wrap: anywhere; }
 .try th, .try td { text-align: start; padding: .15em .8em .15em 0; border: 0; font-weight: 400; }
 .try tbody th, .try .text { white-space: pre-wrap; overflow-wrap: anywhere; }
-.try .top tbody th { min-width: 5em; }
+.try .expected tbody th { min-width: 5em; }
 .try .bars { width: 50%; white-space: nowrap; }
 .try .bar { display: inline-block; height: .7em; margin-right: .4em; border-radius: 2px; background: rgba(213, 101, 27, .6); }
 .try .came > * { font-weight: 700; }

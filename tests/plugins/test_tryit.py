@@ -86,7 +86,9 @@ def test_a_run_that_left_no_model_is_a_sentence(tmp_path):
 def test_a_model_of_another_run_stops_the_build(tmp_path):
     root = make(tmp_path / "book", "01_a")
     write_model(root, "01_a", weights="cd" * 32)
-    with pytest.raises(SiteError, match=r"index\.md: results/small/01_a/model\.bin is not of the run in"):
+    with pytest.raises(
+        SiteError, match=r"index\.md: results/small/01_a/model\.bin is not of the run in"
+    ):
         build_site(root, "plain")
 
 
