@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from book.site import SiteError, build_site
+from drawing.tryit import joined
 
 from .test_plugins import ROOT, find, make_book, make_record, page, words, write_json
 
@@ -103,11 +104,10 @@ def test_another_widget_is_left_alone(tmp_path):
 
 
 def test_the_site_and_a_notebook_have_the_same_module_and_it_is_one(book):
-    tryit = pytest.importorskip("drawing.tryit")
     root, _ = book
     (module,) = (root / "_build" / "html" / "build").glob("tryit-*.mjs")
-    assert module.read_text("utf-8") == tryit.joined()
-    assert not re.search(r"^import ", tryit.joined(), re.M)
+    assert module.read_text("utf-8") == joined()
+    assert not re.search(r"^import ", joined(), re.M)
     script = f"import({json.dumps(module.as_uri())}).then((m) => console.log(Object.keys(m)))"
     run = subprocess.run(["node", "-e", script], capture_output=True, text=True)
     assert run.stdout.strip() == "[ 'default' ]", run.stderr

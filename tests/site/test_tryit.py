@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 
 from book.site import build_site
 
-from .conftest import Files
+from .conftest import Files, build_sample
 
 WORDS = "Show HN: A lightweight compiler written in Rust for remote work"
 SLOW = {"timeout": 30_000}
@@ -387,3 +387,17 @@ def test_no_other_page_carries_any_of_it(html):
         assert not re.search(r"anywidget|tryit-|model-\w+\.bin", path.read_text("utf-8")), path
     assert "anywidget" not in (html / "myst-theme.css").read_text("utf-8")
     assert "anywidget" not in (html / "theme.js").read_text("utf-8")
+
+
+@pytest.mark.parametrize("base", ["", "/some/where"])
+def test_any_widget_gets_its_model_and_its_style(chromium, serve, sample, tmp_path, base):
+    """MyST's own directive, in the sample: what the page Try it stands on."""
+    built = build_sample(tmp_path / "book", base)[0] if base else sample[0]
+    page = chromium.new_page()
+    page.goto(serve(built, base) + "/reading/")
+    counter = page.locator(".counter")
+    expect(counter).to_have_text("a \"b\" <c> & 'd': 4", **SLOW)
+    counter.click()
+    expect(counter).to_have_text("a \"b\" <c> & 'd': 5")
+    expect(counter).to_have_css("letter-spacing", "3px")
+    page.close()

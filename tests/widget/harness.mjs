@@ -4,6 +4,7 @@
 //   node harness.mjs writes MODEL < [[title, temperature, seed, most]]    each continuation's ids
 //   node harness.mjs interrupted MODEL < the same     where the model is asked other things between
 //   node harness.mjs hardest MODEL < titles    each title's hardest word
+//   node harness.mjs asked MODEL < digests     what a kernel's answer is taken for
 //   node harness.mjs readable < typed          what is read of each text, and what is wrong with it
 
 import fs from 'node:fs';
@@ -13,6 +14,7 @@ const { Model } = await import(new URL('model.mjs', widget));
 const { hardest } = await import(new URL('show.mjs', widget));
 const { kernel } = await import(new URL('kernel.mjs', widget));
 const { randomFrom } = await import(new URL('writer.mjs', widget));
+const { ask } = await import(new URL('files.mjs', widget));
 const { readable } = await import(new URL('page.mjs', widget));
 
 const [what, file] = process.argv.slice(2);
@@ -49,8 +51,25 @@ const answers = {
     }
     return ids;
   },
+  async asked(sha256) {
+    const content = new Uint8Array(fs.readFileSync(file));
+    let hear;
+    const kernelOf = {
+      on: (_, to) => (hear = to),
+      off() {},
+      send: ({ step }) => {
+        hear({ step: 'another' }, []);
+        hear({ step }, [new DataView(content.buffer, content.byteOffset, content.byteLength)]);
+      },
+    };
+    try {
+      return (await ask(kernelOf, { step: '01', bytes: content.length, sha256 })).byteLength;
+    } catch (error) {
+      return error.message;
+    }
+  },
   hardest: (title) => hardest(model.score(title), model.tokenizer),
   readable,
 };
 
-process.stdout.write(JSON.stringify(questions.map(answers[what])));
+process.stdout.write(JSON.stringify(await Promise.all(questions.map(answers[what]))));

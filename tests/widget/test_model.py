@@ -1,5 +1,6 @@
 """The widget's inference against PyTorch's, on every option a model has, and what it writes."""
 
+import hashlib
 import math
 
 import pytest
@@ -10,6 +11,7 @@ from lib.config import Config
 from lib.data import Titles, load_titles
 from lib.export import in_8_bits
 from lib.model import GPT
+from lib.predictions import word_losses
 from lib.record import load_model, read_record
 from lib.synthetic import synthetic_titles
 from lib.tokenizer import EOS_ID, train_tokenizer
@@ -106,6 +108,31 @@ def test_tokens_are_drawn_as_often_as_they_are_likely(made, ask):
     answers = ask("writes", [["", 0.5, seed, 1] for seed in range(count)], file)
     drawn = sum((ids or [EOS_ID])[0] == best for ids in answers)
     assert abs(drawn / count - p[best]) < 4 * math.sqrt(p[best] * (1 - p[best]) / count) + 1e-9
+
+
+def test_the_hardest_word_is_the_one_whose_tokens_cost_most(made, ask):
+    """Against words cut out of the text: the tokens of a title up to the end of each word."""
+    _, tokenizer, file = made
+    titles = TITLES[-20:]
+    scored, named = ask("scores", titles, file), ask("hardest", titles, file)
+    compared = 0
+    for title, losses, hard in zip(
+        titles, word_losses(tokenizer, titles, [a["losses"] for a in scored]), named, strict=True
+    ):
+        if losses is None or len(losses) - 1 != len(title.split(" ")):
+            continue  # cut, or a token reaches across a space
+        words = dict(zip(losses[:-1], title.split(" "), strict=True))
+        assert hard == {"word": words[max(words)], "nats": pytest.approx(max(words))}
+        compared += 1
+    assert compared >= 5
+
+
+def test_what_a_kernel_sends_is_held_to_its_digest(made, ask):
+    *_, file = made
+    right = hashlib.sha256(file.read_bytes()).hexdigest()
+    size, refused = ask("asked", [right, "0" * 64], file)
+    assert size == file.stat().st_size
+    assert refused.startswith("This is not the file that the page was made with: its SHA-256")
 
 
 @pytest.mark.parametrize("step", ["01_baseline", "02_adamw", "03_rope_vocab", "04_lowest_loss"])
