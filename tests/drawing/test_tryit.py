@@ -25,6 +25,12 @@ def test_a_notebook_offers_every_model_of_its_run_and_sends_what_is_asked(smoke_
     assert sent.pop() == ({"step": "../secret"}, [])
 
 
+def test_a_notebook_that_was_run_keeps_what_it_says_and_no_widget(smoke_book):
+    """Whose kernel is gone: a page that shows the notebook has the text alone."""
+    text = (smoke_book[0] / "notebooks" / "results.ipynb").read_text("utf-8")
+    assert "Models to try" in text and "widget-view" not in text
+
+
 def test_a_run_without_models_says_so(smoke_book, tmp_path):
     widget = TryIt(tmp_path, read_steps(smoke_book[0], "smoke"))
     assert widget.steps == [] and repr(widget).startswith("There is nothing to try")

@@ -136,6 +136,16 @@ def test_nothing_is_loaded_before_the_reader_asks(visit, html):
     assert file.endswith(".bin")
 
 
+def test_the_smallest_model_comes_first(visit, html):
+    asked = []
+    page = visit()
+    page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+    load(page)
+    files = [name for name in asked if name.endswith(".bin")]
+    sizes = [(html / "build" / name).stat().st_size for name in files]
+    assert sizes == sorted(sizes) and len(sizes) == len(names(page))
+
+
 def test_a_headline_is_read_by_every_step(visit):
     page = visit()
     load(page)
