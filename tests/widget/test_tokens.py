@@ -15,6 +15,9 @@ from ..lib.test_tokenizer import ODD
 KINDS = ("bpe", "sp_bpe", "sp_bpe_case")
 TITLES = synthetic_titles()
 TRAIN, VAL = TITLES[:2_000], TITLES[2_000:4_000]
+# What a tokenizer must have met for it to matter: a space for JavaScript that is none for Rust.
+MET = ["first!\ufeff!second"] * 60
+MORE = ["", "x", "Café ☕ naïve", "a <0x41> b", "\ufefffirst", "oh!\ufeff!no"]
 # Letters of every kind that Unicode has, spaces of every kind, what has a meaning to a tokenizer.
 LETTERS = (
     [chr(code) for code in (*range(0x0, 0x250), *range(0x5D0, 0x5F0), *range(0x2000, 0x2070))]
@@ -33,11 +36,11 @@ def fuzz(count=1_000):
 def both(request, written):
     """A tokenizer trained on made titles and a few odd ones, and the file of a model with it."""
     config = Config("smoke", 2_000, 700, 1, 8, 1, 8, 1, tokenizer=request.param)
-    tokenizer = train_tokenizer(config, Titles([*TRAIN, *ODD[:8]], [], [], {}))
+    tokenizer = train_tokenizer(config, Titles([*TRAIN, *ODD[:8], *MET], [], [], {}))
     return tokenizer, written(GPT(config, tokenizer.vocab_size), tokenizer, config)
 
 
-@pytest.mark.parametrize("titles", [VAL, [*ODD, "", "x", "Café ☕ naïve"], fuzz()],
+@pytest.mark.parametrize("titles", [VAL, [*ODD, *MORE], fuzz()],
                          ids=["validation", "odd", "fuzz"])  # fmt: skip
 def test_ids_and_what_they_say_are_those_of_lib(both, ask, titles):
     tokenizer, file = both
