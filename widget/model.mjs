@@ -4,8 +4,7 @@ import { kernel } from './kernel.mjs';
 import { EOS, Tokenizer } from './tokenizers.mjs';
 
 const AT_ONCE = 16; // rows of logits, to bound the memory they take
-const LAYER_NORM = 1e-5;
-const RMS_NORM = 1e-6;
+const EPSILON = { layernorm: 1e-5, rmsnorm: 1e-6 };
 
 /** The error function, to 1.5e-7: Abramowitz and Stegun 1964, 7.1.26. */
 function erf(x) {
@@ -120,13 +119,13 @@ export class Model {
     const { x, normed, width } = this;
     const weight = this.tensors.get(`${name}.weight`);
     const bias = this.tensors.get(`${name}.bias`);
-    const isRms = this.header.norm === 'rmsnorm';
+    const isCentred = this.header.norm === 'layernorm';
     for (let start = 0; start < rows * width; start += width) {
       let mean = 0;
-      if (!isRms) for (let c = 0; c < width; c++) mean += x[start + c] / width;
+      if (isCentred) for (let c = 0; c < width; c++) mean += x[start + c] / width;
       let variance = 0;
       for (let c = 0; c < width; c++) variance += (x[start + c] - mean) ** 2 / width;
-      const factor = 1 / Math.sqrt(variance + (isRms ? RMS_NORM : LAYER_NORM));
+      const factor = 1 / Math.sqrt(variance + EPSILON[this.header.norm]);
       for (let c = 0; c < width; c++) {
         normed[start + c] = (x[start + c] - mean) * factor * weight[c] + (bias ? bias[c] : 0);
       }
