@@ -124,6 +124,10 @@ def _parser():
     sub.add_argument("--titles", type=int, help="training titles a round (default: 15 steps)")
     sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
 
+    sub = command("export", _export, "write the models of the page Try it from a preset's weights")
+    sub.add_argument("--preset", default="small", help="for example full (default: %(default)s)")
+    sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
+
     for name, function, help_ in (
         ("site", _site, "render the published book, executing nothing"),
         ("serve", _serve, "preview the rendered site"),
@@ -229,6 +233,16 @@ def _bench(options):
 
     _, titles = resolve_stories(options.preset, options.stories)
     bench.bench(options.preset, titles, options.out, reference, options.rounds, options.titles)
+
+
+def _export(options):
+    from lib.export import write_model
+    from lib.record import load_model, read_steps
+
+    for record in read_steps(options.out, options.preset):
+        model, tokenizer = load_model(options.out, options.preset, record["step"])
+        if write_model(options.out, model, tokenizer, record):
+            print(f"results/{options.preset}/{record['step']}/model.bin")
 
 
 def _site(options):

@@ -11,6 +11,8 @@ import nbformat
 
 from lib.identity import digest
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
 
 class Mark:
     """The mark of the notebook `name` in `out`, the folder of a book run."""
@@ -93,5 +95,6 @@ def take_outputs(notebook, executed) -> None:
     for count, (cell, done) in enumerate(pairs, 1):
         cell.outputs, cell.execution_count = done.outputs, count
         for output in cell.outputs:
+            output.get("data", {}).pop(WIDGET, None)  # which is gone with its kernel
             if "execution_count" in output:
                 output.execution_count = count

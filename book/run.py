@@ -39,7 +39,7 @@ TABLES = (  # which no notebook writes
     *(f"results/*/{name}" for name in ("seeds/*.json", "ladder.json", "search.json", "bench.json")),
     *(f"results/*/{name}.json" for name in RECIPES),
 )
-PAGES = ("*.md", "*.bib", "myst.yml", "docs", "plugins", "theme")  # a book beside notebooks, tables
+PAGES = ("*.md", "*.bib", "myst.yml", "docs", "plugins", "theme", "widget")  # beside notebooks
 MIRRORED = ".mirrored"  # what an earlier run put into its folder
 REPORT = "results/report.json"  # which preset the pages show
 # What the environment gets where there is no GPU.

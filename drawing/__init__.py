@@ -7,4 +7,5 @@ curves    losses over epochs, words, batches
 bars      the likeliest next tokens, the most frequent ones
 rows      a row for each loss: arms, pairs, seeds, the ladder
 context   step four: gains, sites, first words, what is left
+tryit     the widget of the page *Try it*
 """

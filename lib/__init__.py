@@ -23,6 +23,7 @@ train         the loop
 predictions   what a model expects and writes
 details       what is drawn of a model, kept beside its record
 compare       which records compare
+export        the weights in 8 bits, for the browser
 record        the run record, and the weights beside it
 published     the records that come with the book
 compression   what xz and PPMd make of titles

@@ -20,6 +20,7 @@ from .data import Titles
 from .details import details, write_details
 from .device import best_device
 from .evaluate import bits_per_byte, characters, size_in_bytes, unigram_losses
+from .export import write_model
 from .files import (
     COUNT,
     FLAG,
@@ -191,9 +192,9 @@ def check_record(record: dict, name: str) -> dict:
 def save(run: Run, out: str | Path, step: str, title: str | None = None) -> dict:
     """Write the weights of `run`, what is kept beside its record, and the record; return that.
 
-    All is under `out/results/<preset>/`. `step` is the record's name, `title` what people read
-    (default: as `lib.steps` has it). Each file is written whole or not at all, and the record holds
-    the digest of the weights.
+    All is under `out/results/<preset>/`, a step's weights in 8 bits as well (`lib.export`). `step`
+    is the record's name, `title` what people read (default: as `lib.steps` has it). Each file is
+    written whole or not at all, and the record holds the digest of the weights.
     """
     weights = io.BytesIO()
     state = {
@@ -211,6 +212,8 @@ def save(run: Run, out: str | Path, step: str, title: str | None = None) -> dict
     check_record(record, f"results/{preset}/{step}.json")
     write_bytes(results(out, preset, step, ".pt"), content)
     write_details(out, preset, step, kept)
+    if kept:
+        write_model(out, run.model, run.tokenizer, record)
     write_json(results(out, preset, step), record)
     return record
 

@@ -66,9 +66,10 @@ class Watch:
         seconds += self.evaluating * self.evaluations * share
         if seconds > LONG:
             hours, minutes = divmod(round(seconds / 60), 60)
+            time_left = f"{hours} h {minutes} min" if hours else f"{minutes} min"
             self._say(
-                f"This will take about {hours} h {minutes} min: there is no GPU here. In Colab, "
-                "Runtime → Change runtime type has one."
+                f"This will take about {time_left}: there is no GPU here. In Colab, Runtime → "
+                "Change runtime type has one."
             )
 
     def pause(self, step):

@@ -70,7 +70,7 @@ function readPlaced(root, place) {
 }
 
 /** Every step's record of the run that the pages show: those whose name is numbered. */
-function readSteps(root) {
+export function readSteps(root) {
   const preset = reportPreset(root);
   const folder = path.join(root, 'results', preset);
   if (!fs.existsSync(folder)) return [];

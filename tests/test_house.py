@@ -17,7 +17,7 @@ BELOW = {
     "notebooks": {"lib", "drawing", "studies"},
     "theme": set(),
 }
-ROOMS = {"lib", "studies", "drawing", "book", "plugins", "theme", "notebooks", "tests"}
+ROOMS = {"lib", "studies", "drawing", "book", "plugins", "theme", "widget", "notebooks", "tests"}
 PACKAGES = ("lib", "studies", "drawing", "book")
 MODULES = [path for room in (*PACKAGES, "theme") for path in sorted((ROOT / room).glob("*.py"))]
 # The bench is handed the plain loop that the tests have.

@@ -1,0 +1,121 @@
+// The page Try it: the models of the run that the pages show, for the widget of widget/ to run.
+//   :::{anywidget} ../widget/page.mjs
+//   :::
+// A widget whose module lies in widget/ gets the models that stand beside the run's records, one
+// results/<preset>/<step>/model.bin a step, and a few of its validation titles; below it stands a
+// table of the files. Where the run left no model, a sentence says so in its place.
+// What stops the build, with the page: a model that is not of the weights of its record.
+
+import crypto from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+
+import { located, projectRoot, readSteps, textNode as text } from './records.mjs';
+
+/** The modules in `folder` as one; modules.json names each after those that it imports. */
+export const joined = (folder) =>
+  JSON.parse(fs.readFileSync(path.join(folder, 'modules.json'), 'utf8'))
+    .map((name) => fs.readFileSync(path.join(folder, `${name}.mjs`), 'utf8'))
+    .join('\n')
+    .replace(/^import .*\n|^export (?!default)/gm, '');
+
+const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 1)} MB`;
+
+/** What the widget is told of the model of a step, or undefined where there is none. */
+function readModel(root, { place, content: record }) {
+  const file = path.join(root, 'results', place, 'model.bin');
+  if (!fs.existsSync(file)) return undefined;
+  const bytes = fs.readFileSync(file);
+  const header = JSON.parse(bytes.subarray(4, 4 + bytes.readUInt32LE(0)).toString('utf8'));
+  if (!record.weights || header.weights !== record.weights) {
+    const advice = 'run that step again, or python -m book export';
+    throw new Error(`results/${place}/model.bin is not of the run in results/${place}.json; ${advice}`);
+  }
+  const sha256 = crypto.createHash('sha256').update(bytes).digest('hex');
+  return { step: record.step, title: record.title, bytes: bytes.length, sha256, path: file };
+}
+
+/** The validation titles that the run keeps token by token. */
+function readTitles(root, { place }) {
+  const file = path.join(root, 'results', place, 'headlines.json');
+  if (!fs.existsSync(file)) return [];
+  return JSON.parse(fs.readFileSync(file, 'utf8')).map(({ title }) => title);
+}
+
+const cell = (children, header) => ({ type: 'tableCell', header, children });
+const row = (cells, header) => ({
+  type: 'tableRow',
+  children: cells.map((children) => cell(children, header)),
+});
+
+function table(models, folder) {
+  const rows = models.map((model) => {
+    const url = path.relative(folder, model.path).split(path.sep).join('/');
+    const link = { type: 'link', url, children: [text('model.bin')], data: { step: model.step } };
+    return row([[text(model.title)], [link], [text(megabytes(model.bytes))]]);
+  });
+  const head = row([[text('Step')], [text('Its model')], [text('Size')]], true);
+  return { type: 'table', children: [head, ...rows] };
+}
+
+function sentence(...words) {
+  return { type: 'paragraph', children: [text(words.join(''))] };
+}
+
+/** What stands in the place of the widget. */
+function filled(node, root, page) {
+  const steps = readSteps(root);
+  const models = steps.map((step) => readModel(root, step)).filter(Boolean);
+  if (!models.length) {
+    return [sentence('There is nothing to try here yet: the run that this book shows left no model ',
+      'that a browser can load.')]; // prettier-ignore
+  }
+  const esm = path.join(root, '_build', 'widget', 'tryit.mjs');
+  fs.mkdirSync(path.dirname(esm), { recursive: true });
+  fs.writeFileSync(esm, joined(path.join(root, 'widget')));
+  node.esm = '/_build/widget/tryit.mjs';
+  node.model = {
+    titles: readTitles(root, steps.find(({ content: { step } }) => step === models[0].step)),
+    steps: models.map(({ path: _, ...model }) => model),
+  };
+  const missing = steps.filter(({ content: { step } }) => !models.some((model) => model.step === step));
+  const names = missing.map(({ content: { title } }) => title).join(', ');
+  const note = names && sentence('Not here, for it left no model that a browser can load: ', names, '.');
+  return [node, table(models, path.dirname(path.resolve(page))), note].filter(Boolean);
+}
+
+const isOurs = ({ esm }) => /(^|\/)widget\/page\.mjs$/.test(esm ?? '');
+
+const giveModels = {
+  name: 'give-models',
+  doc: 'Hands the models of the run to the widget, and lists their files below it.',
+  stage: 'document',
+  plugin: (_, utils) => (tree, vfile) => {
+    const isParent = ({ children }) => children?.some(({ type }) => type === 'anywidget');
+    for (const parent of [tree, ...utils.selectAll('*', tree)].filter(isParent)) {
+      parent.children = parent.children.flatMap((node) =>
+        node.type === 'anywidget' && isOurs(node)
+          ? located(vfile, node, () => filled(node, projectRoot(vfile), vfile.path))
+          : [node],
+      );
+    }
+  },
+};
+
+// By now MyST has copied the files, each under a name of its own beside the module.
+const nameFiles = {
+  name: 'name-files',
+  doc: 'Tells the widget where MyST put the files of the models.',
+  stage: 'project',
+  plugin: (_, utils) => (tree) => {
+    const links = utils.selectAll('link', tree).filter(({ data }) => data?.step);
+    for (const { model } of utils.selectAll('anywidget', tree)) {
+      for (const step of model?.steps ?? []) {
+        const link = links.find(({ data }) => data.step === step.step);
+        if (link) step.file = link.url.replace(/^.*\//, '');
+      }
+    }
+  },
+};
+
+export default { name: 'Models to try', transforms: [giveModels, nameFiles] };

@@ -1,0 +1,413 @@
+"""The page Try it in Chromium, on the plain theme: what a reader types, clicks and meets."""
+
+import functools
+import http.server
+import os
+import re
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from book.site import build_site
+
+from .conftest import Files, build_sample
+
+WORDS = "Show HN: A lightweight compiler written in Rust for remote work"
+SLOW = {"timeout": 30_000}
+
+
+@pytest.fixture(scope="module")
+def html(request, tmp_path_factory):
+    """A built book in which every step left a model."""
+    if named := os.environ.get("BOOK_HTML"):
+        return Path(named)
+    root = tmp_path_factory.mktemp("tryit") / "book"
+    ignore = shutil.ignore_patterns("_build", "runs", "*.pt")
+    shutil.copytree(request.getfixturevalue("smoke_book")[0], root, ignore=ignore)
+    return build_site(root, "plain")
+
+
+class Wrong(Files):
+    """As `Files`, but of the models' files what `wrong` says: "cut", "changed", "gone"."""
+
+    wrong = None
+
+    def do_GET(self):
+        if self.wrong and self.path.endswith(".bin"):
+            content = bytearray((Path(self.directory) / self.path[1:]).read_bytes())
+            if self.wrong == "gone":
+                return self.send_error(404)
+            content[len(content) // 2] ^= 1 if self.wrong == "changed" else 0
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            whole = len(content) if self.wrong == "changed" else len(content) // 2
+            self.wfile.write(content[:whole])
+            self.close_connection = True
+            return None
+        return super().do_GET()
+
+
+@pytest.fixture
+def server(html):
+    """The book served; `server.handler.wrong` may be set."""
+    handler = type("Handler", (Wrong,), {})
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(handler, directory=str(html))
+    )
+    server.handler = handler
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+
+
+@pytest.fixture
+def visit(chromium, server):
+    """`visit(…)` opens the page in a context of its own; an error in a script fails the test."""
+    contexts, errors = [], []
+
+    def start(**options):
+        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+        contexts.append(context)
+        context.on("weberror", lambda e: errors.append(str(e.error)))
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{server.server_port}/try/")
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert not errors
+
+
+def names(page):
+    return [row[0] for row in cells(page, "article > .scroll table tr")[1:]]
+
+
+def cells(page, rows):
+    return page.locator(rows).evaluate_all(
+        "all => all.map(row => [...row.children].map(cell => cell.textContent))"
+    )
+
+
+def row(page, name):
+    return page.get_by_role("group", name=name, exact=True)
+
+
+def load(page):
+    page.get_by_role("button", name=re.compile("Load all")).click()
+    expect(page.locator(".tokens")).to_have_count(len(names(page)), **SLOW)
+
+
+def type_in(page, text):
+    """Type a headline, and wait until every step that is loaded has scored it."""
+    page.locator(".tokens").evaluate_all("all => all.forEach(each => (each.isOld = true))")
+    count = page.locator(".step:has(.told):not(:has(.line))").count()
+    page.get_by_role("textbox", name="A headline").fill(text)
+    new = (
+        "count => [...document.querySelectorAll('.tokens')].filter(e => !e.isOld).length === count"
+    )
+    page.wait_for_function(new, arg=count, **SLOW)
+    page.wait_for_timeout(300)  # what is said of it comes last
+
+
+def said(page):
+    return page.locator(".said").inner_text()
+
+
+def test_nothing_is_loaded_before_the_reader_asks(visit, html):
+    asked = []
+    page = visit()
+    page.on("request", lambda request: asked.append(request.url))
+    expect(
+        page.get_by_role("button", name=re.compile(r"Load all \d models \(\d+\.\d+ MB\)"))
+    ).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    sizes = sorted(f.stat().st_size for f in (html / "build").glob("model-*.bin"))
+    assert not [url for url in asked if "/build/" in url] and len(sizes) == len(names(page)) >= 2
+    assert sizes[0] <= 8_000_000  # until the first answer
+    row(page, names(page)[0]).get_by_role("button", name=re.compile("Load")).click()
+    expect(row(page, names(page)[0]).locator(".tokens")).to_be_visible(**SLOW)
+    (file,) = [url for url in asked if "/build/" in url]
+    assert file.endswith(".bin")
+
+
+def test_the_smallest_model_comes_first(visit, html):
+    asked = []
+    page = visit()
+    page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+    load(page)
+    files = [name for name in asked if name.endswith(".bin")]
+    sizes = [(html / "build" / name).stat().st_size for name in files]
+    assert sizes == sorted(sizes) and len(sizes) == len(names(page))
+
+
+def test_a_headline_is_read_by_every_step(visit):
+    page = visit()
+    load(page)
+    type_in(page, WORDS)
+    for name in names(page):
+        told = row(page, name).locator(".told").inner_text()
+        pattern = r"(\d+\.\d) nats, (\d+\.\d\d) bits per character; hardest: “(.+)”, (\d+\.\d) nats"
+        nats, bits, word, most = re.fullmatch(pattern, told).groups()
+        assert float(bits) == pytest.approx(float(nats) / 0.693147 / (len(WORDS) + 5), abs=0.02)
+        assert word in WORDS.split() and 0 < float(most) < float(nats)
+        tokens = row(page, name).locator(".token")
+        losses = [float(t.split()[0]) for t in tokens.evaluate_all("all => all.map(t => t.title)")]
+        assert sum(losses) == pytest.approx(float(nats), abs=0.01 * len(losses) + 0.05)
+        shown = tokens.evaluate_all("all => all.map(t => t.textContent)")
+        assert shown[-1] == "⏎"
+        if not re.search("[⇧⇈]", "".join(shown)):
+            assert "".join(shown[:-1]).strip() == WORDS
+        shades = tokens.evaluate_all("all => all.map(t => getComputedStyle(t).backgroundColor)")
+        alphas = [float(re.findall(r"[\d.]+", shade)[3]) for shade in shades]
+        assert alphas == pytest.approx([min(loss / 12, 1) * 0.6 for loss in losses], abs=0.011)
+    milliseconds = int(re.search(r"Scored in (\d+) ms", page.locator(".try").inner_text())[1])
+    assert milliseconds < 3_000  # whatever else runs on this machine; the log has what it takes
+
+
+def test_another_headline_is_one_of_the_validation_titles(visit):
+    page = visit()
+    box, button = (
+        page.get_by_role("textbox", name="A headline"),
+        page.get_by_role("button", name="Another headline"),
+    )
+    seen = []
+    for _ in range(5):
+        seen.append(box.input_value())
+        button.click()
+    assert len(set(seen)) == 4 and seen[4] == seen[0] and all(seen)
+
+
+def test_a_click_on_a_token_shows_the_ten_likeliest_and_the_one_that_came(visit):
+    page = visit()
+    load(page)
+    type_in(page, WORDS)
+    for name in names(page):
+        tokens = row(page, name).locator(".token")
+        for at in (0, 3, tokens.count() - 1):
+            tokens.nth(at).click()
+            expect(tokens.nth(at)).to_have_attribute("aria-pressed", "true")
+            found = cells(row(page, name), ".expected tbody tr")
+            p = [float(line[2].removesuffix(" %")) for line in found]
+            assert 10 <= len(found) <= 11 and p[:10] == sorted(p[:10], reverse=True)
+            (came,) = [line for line in found if line[3] == "it came"]
+            assert came[1] == tokens.nth(at).inner_text().replace("\xa0", " ") or at
+            loss = float(tokens.nth(at).get_attribute("title").split()[0])
+            assert float(came[2].removesuffix(" %")) == pytest.approx(
+                100 * 2.718282**-loss, rel=0.6
+            )
+        tokens.nth(tokens.count() - 1).click()
+        expect(row(page, name).locator(".expected")).to_have_count(0)
+
+
+def test_a_model_writes_stops_and_writes_again(visit):
+    page = visit()
+    page.get_by_role("textbox", name="A headline").fill("Show HN: ")
+    expect(page.get_by_role("button", name="Write a headline")).to_be_disabled()
+    load(page)
+    type_in(page, "Show")
+    group = page.get_by_role("group", name="Write a headline")
+    write = group.get_by_role("button", name="Write a headline")
+    written, status = group.locator(".written"), group.locator(".note")
+    results = []
+    for seed in ("7", "7", "8"):
+        group.get_by_label("Seed").fill(seed)
+        write.click()
+        expect(status).to_contain_text(f"from seed {seed}", **SLOW)
+        results.append(written.inner_text())
+    assert results[0] == results[1] != results[2]
+    assert all(text.startswith("Show") for text in results)
+    group.get_by_role("button", name="Again").click()
+    expect(status).to_contain_text("from seed 9", **SLOW)
+    rate = int(re.search(r"(\d+) a second", status.inner_text())[1])
+    assert rate >= 30
+    group.get_by_role("button", name="Read what was written").click()
+    assert page.get_by_role("textbox", name="A headline").input_value() == written.inner_text()
+    group.get_by_label("Temperature").fill("0")
+    assert group.locator("output").inner_text() == "0"
+
+
+def test_writing_can_be_stopped(visit):
+    page = visit()
+    load(page)
+    # Each pause of the writer is a second long, so that there is time to press the button.
+    page.evaluate(
+        "() => { const own = setTimeout; window.setTimeout = (f, ms) => own(f, ms ?? 1000); }"
+    )
+    page.evaluate("() => { let now = 0; performance.now = () => (now += 100); }")
+    page.get_by_role("textbox", name="A headline").fill("")
+    page.get_by_role("button", name="Write a headline").click()
+    page.get_by_role("button", name="Stop").click()
+    group = page.get_by_role("group", name="Write a headline")
+    expect(group.locator(".note")).to_contain_text("stopped", **SLOW)
+    expect(page.get_by_role("button", name="Write a headline")).to_be_enabled()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "There is nothing to read: type a headline"),
+        ("   ", "There is nothing to read"),
+        ("a word and " * 700, "It is too long: only its first 5,000 characters are read."),
+        ("a word and " * 450, r"is cut after the \d+ tokens"),
+        ("Robots 😀👩‍👩‍👧 at work", "(is read byte by byte|nothing that the tokenizer knows)"),
+        ("שלום עולם", "right to left"),
+        ("abc \u202egnihtemos", "right to left"),
+        ("a\x07b\x00c", "It holds control characters"),
+    ],
+    ids=["empty", "spaces", "longest", "long", "emoji", "hebrew", "override", "control"],
+)
+def test_what_is_odd_is_said_and_the_page_keeps_working(visit, text, told):
+    page = visit()
+    load(page)
+    page.get_by_role("textbox", name="A headline").fill(text)
+    expect(page.locator(".said")).to_have_text(re.compile(told), **SLOW)
+    assert page.locator(".tokens").count() == (len(names(page)) if text.strip() else 0)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    if "\x07" in text:
+        assert re.search(r"\\x07|<0x07>|<unk>", page.locator(".tokens").first.inner_text())
+    if "\u202e" in text:
+        assert "\u202e" not in page.locator(".tokens").first.inner_text()
+    type_in(page, WORDS)
+    assert said(page) == "" and page.locator(".tokens").count() == len(names(page))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("cut", r"The connection was lost after \d+\.\d+ of|The connection was lost after"),
+        ("changed", r"This is not the file that the page was made with: its SHA-256 begins with"),
+        ("gone", r"The server has no such file \(it answered 404\)"),
+    ],
+)
+def test_a_file_that_does_not_come_is_a_sentence_and_a_retry(visit, server, wrong, told):
+    page = visit()
+    first = names(page)[0]
+    server.handler.wrong = wrong
+    row(page, first).get_by_role("button", name=re.compile("Load")).click()
+    expect(row(page, first).get_by_role("alert")).to_have_text(re.compile(told), **SLOW)
+    server.handler.wrong = None
+    row(page, names(page)[1]).get_by_role("button", name=re.compile("Load")).click()
+    expect(row(page, names(page)[1]).locator(".tokens")).to_be_visible(**SLOW)
+    row(page, first).get_by_role("button", name=re.compile("Try again")).click()
+    expect(row(page, first).locator(".tokens")).to_be_visible(**SLOW)
+
+
+def test_it_needs_no_connection_once_it_is_loaded(visit):
+    page = visit()
+    first, *others = names(page)
+    row(page, first).get_by_role("button", name=re.compile("Load")).click()
+    expect(row(page, first).locator(".tokens")).to_be_visible(**SLOW)
+    page.context.set_offline(True)
+    type_in(page, WORDS)
+    row(page, first).locator(".token").nth(2).click()
+    expect(row(page, first).locator(".expected")).to_be_visible()
+    page.get_by_role("button", name="Write a headline").click()
+    expect(page.get_by_role("button", name="Again")).to_be_visible(**SLOW)
+    row(page, others[0]).get_by_role("button", name=re.compile("Load")).click()
+    told = "The file could not be reached: is there a connection?"
+    expect(row(page, others[0]).get_by_role("alert")).to_have_text(told)
+    page.context.set_offline(False)
+    row(page, others[0]).get_by_role("button", name=re.compile("Try again")).click()
+    expect(row(page, others[0]).locator(".tokens")).to_be_visible(**SLOW)
+
+
+def test_the_keyboard_alone_is_enough(visit):
+    page = visit()
+    page.get_by_role("textbox", name="A headline").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent").startswith("Load all")
+    page.keyboard.press("Enter")
+    expect(page.locator(".tokens")).to_have_count(len(names(page)), **SLOW)
+    page.get_by_role("textbox", name="A headline").focus()
+    page.keyboard.press("ControlOrMeta+A")
+    page.keyboard.type(WORDS)
+    page.wait_for_timeout(1500)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")  # past Another headline, to the tokens of the first step
+    focused = "document.activeElement.getAttribute('aria-label')"
+    assert " nats" in page.evaluate(focused)
+    first = page.evaluate(focused)
+    for key in ("ArrowRight", "ArrowRight", "ArrowLeft"):
+        page.keyboard.press(key)
+    assert " nats" in page.evaluate(focused) and page.evaluate(focused) != first
+    page.keyboard.press("Enter")
+    expect(page.locator(".expected")).to_be_visible()
+    page.keyboard.press("End")
+    assert page.evaluate(focused).startswith("the end of the headline")
+    page.keyboard.press("Tab")  # one stop a step
+    assert page.evaluate("document.activeElement.closest('.step').ariaLabel") == names(page)[1]
+
+
+def test_a_table_says_what_the_colours_do(visit):
+    page = visit()
+    load(page)
+    type_in(page, WORDS)
+    page.get_by_text("The same as a table").click()
+    expect(page.locator(".try details table")).to_be_visible()
+    found = cells(page, ".try details tbody tr")
+    assert {line[0] for line in found} == set(names(page))
+    assert len(found) == page.locator(".token").count()
+    titles = page.locator(".token").evaluate_all("all => all.map(t => t.title)")
+    assert [f"{line[2]} nats" for line in found] == titles
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_loaded_page_fits_and_can_be_read_by_all(visit, scheme, width):
+    page = visit(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    load(page)
+    type_in(page, WORDS[:20] + " " + "x" * 30)
+    page.locator(".token").nth(3).click()
+    page.get_by_text("The same as a table").click()
+    page.get_by_role("button", name="Write a headline").click()
+    expect(page.get_by_role("button", name="Again")).to_be_visible(**SLOW)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    wide = "all => all.filter(e => e.getBoundingClientRect().right > innerWidth).length"
+    assert page.locator(".try *").evaluate_all(wide) == 0
+    found = Axe().run(page).response["violations"]
+    serious = [
+        f"{issue['id']}: {node['html'][:120]}: {node['failureSummary']}"
+        for issue in found
+        if issue["impact"] in ("serious", "critical")
+        for node in issue["nodes"]
+    ]
+    assert not serious, "\n".join(serious)
+
+
+def test_without_a_script_the_page_says_what_would_be_here(visit):
+    page = visit(java_script_enabled=False)
+    text = page.locator("article").inner_text()
+    assert "It takes JavaScript" in text
+    link = page.locator("article a.reference").first
+    assert link.get_attribute("href").endswith("#label-headlines-by-loss")
+    assert page.locator(".try").count() == 0 and len(names(page)) >= 2
+
+
+def test_no_other_page_carries_any_of_it(html):
+    pages = [path for path in html.rglob("index.html") if path.parent != html / "try"]
+    assert len(pages) >= 3
+    for path in pages:
+        assert not re.search(r"anywidget|tryit-|model-\w+\.bin", path.read_text("utf-8")), path
+    assert "anywidget" not in (html / "myst-theme.css").read_text("utf-8")
+    assert "anywidget" not in (html / "theme.js").read_text("utf-8")
+
+
+@pytest.mark.parametrize("base", ["", "/some/where"])
+def test_any_widget_gets_its_model_and_its_style(chromium, serve, sample, tmp_path, base):
+    """MyST's own directive, in the sample: what the page Try it stands on."""
+    built = build_sample(tmp_path / "book", base)[0] if base else sample[0]
+    page = chromium.new_page()
+    page.goto(serve(built, base) + "/reading/")
+    counter = page.locator(".counter")
+    expect(counter).to_have_text("a \"b\" <c> & 'd': 4", **SLOW)
+    counter.click()
+    expect(counter).to_have_text("a \"b\" <c> & 'd': 5")
+    expect(counter).to_have_css("letter-spacing", "3px")
+    page.close()

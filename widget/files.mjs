@@ -1,0 +1,68 @@
+// A model's file, fetched with its progress told, and held to the digest that the page names.
+
+export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 1)} MB`;
+
+const hexadecimal = (buffer) =>
+  Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, '0')).join('');
+
+/** Throw, saying so, unless `content` has the digest. Where a page is not secure, none is known. */
+async function refuseOther(content, { bytes, sha256 }) {
+  const advice = 'Something on the way changed it, or the site was rebuilt since: load the page again.';
+  if (content.length !== bytes) {
+    const sizes = `${content.length.toLocaleString('en')} bytes, not ${bytes.toLocaleString('en')}`;
+    throw new Error(`This is not the file that the page was made with: it has ${sizes}. ${advice}`);
+  }
+  if (!globalThis.crypto?.subtle) return;
+  const found = hexadecimal(await crypto.subtle.digest('SHA-256', content));
+  if (found === sha256) return;
+  const digests = `its SHA-256 begins with ${found.slice(0, 8)}, not ${sha256.slice(0, 8)}`;
+  throw new Error(`This is not the file that the page was made with: ${digests}. ${advice}`);
+}
+
+/**
+ * The bytes of the file of a step, `{file, bytes, sha256}`, which lies beside this module. `seen` is
+ * called with how many bytes are here; `again` passes the browser's cache by. Throws an Error whose
+ * message tells the reader what is wrong.
+ */
+export async function download(step, seen, again) {
+  const content = new Uint8Array(step.bytes);
+  let at = 0;
+  try {
+    const url = new URL(step.file, import.meta.url);
+    const answer = await fetch(url, { cache: again ? 'reload' : 'default' });
+    if (!answer.ok) throw new Error(`The server has no such file (it answered ${answer.status}).`);
+    const reader = answer.body.getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      if (at + value.length <= content.length) content.set(value, at);
+      at += value.length;
+      seen(Math.min(at, step.bytes));
+    }
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error; // what fetch throws where there is no network
+    const after = at ? `The connection was lost after ${megabytes(at)} of ${megabytes(step.bytes)}.` : '';
+    throw new Error(after || 'The file could not be reached: is there a connection?');
+  }
+  if (at && at < step.bytes) {
+    throw new Error(`The connection was lost after ${megabytes(at)} of ${megabytes(step.bytes)}.`);
+  }
+  await refuseOther(at > step.bytes ? new Uint8Array(at) : content, step);
+  return content.buffer;
+}
+
+/** The same from the notebook's kernel, which answers a message with the file. */
+export function ask(model, step) {
+  return new Promise((resolve, reject) => {
+    const hear = (message, buffers) => {
+      if (message.step !== step.step) return;
+      model.off('msg:custom', hear);
+      if (!buffers?.length) return reject(new Error(message.error ?? 'The kernel sent nothing.'));
+      const [{ buffer, byteOffset, byteLength }] = buffers;
+      const content = new Uint8Array(buffer, byteOffset, byteLength).slice();
+      refuseOther(content, step).then(() => resolve(content.buffer), reject);
+    };
+    model.on('msg:custom', hear);
+    model.send({ step: step.step });
+  });
+}
