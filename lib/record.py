@@ -36,7 +36,6 @@ from .files import (
 )
 from .model import GPT
 from .predictions import contexts, predict
-from .steps import TEST_LOOKS
 from .tokenizer import Tokenizer
 from .train import Run
 
@@ -48,10 +47,8 @@ _PREDICTION = exactly(
 _POINT = exactly(
     step=COUNT, epoch=NUMBER, train=NUMBER, official=MAYBE, coverage=NUMBER, full_coverage=NUMBER
 )
-# What the records of before did not have, and is not filled in: such a one is of unknown code.
-_NEWER = ("identity", "accepted", "weights", "test_looks")
 SCHEMA = exactly(
-    (*_NEWER, "sees"),
+    ("sees",),
     step=TEXT,
     title=TEXT,
     preset={"enum": list(PRESETS)},
@@ -87,7 +84,6 @@ SCHEMA = exactly(
     curve={"type": "array", "items": _POINT, "minItems": 1},
     speed=exactly(seconds=NUMBER, tokens_per_second=NUMBER, peak_memory_bytes=MAYBE),
     environment=exactly(
-        ("threads",),
         device=TEXT,
         torch=TEXT,
         python=TEXT,
@@ -181,11 +177,10 @@ def _why(tokenizer, lossy):
 def check_record(record: dict, name: str) -> dict:
     """Return `record` if it is as SCHEMA has it. Raises ValueError naming what is not."""
     check(record, SCHEMA, name)
-    if "identity" in record:  # one of before has other settings than there are now
-        try:
-            Config.from_dict(record["config"])
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"The record {name} is damaged: config: {error}") from error
+    try:
+        Config.from_dict(record["config"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The record {name} is damaged: config: {error}") from error
     return record
 
 
@@ -221,8 +216,7 @@ def save(run: Run, out: str | Path, step: str, title: str | None = None) -> dict
 def _looks(out, record):
     """How often this step has been scored on these test titles, the run of `record` included.
 
-    The same run, scored again, is no further look. What is not counted in a record of before is in
-    TEST_LOOKS.
+    The same run, scored again, is no further look.
     """
     preset, step = record["preset"], record["step"]
     try:
@@ -231,9 +225,8 @@ def _looks(out, record):
         before = None
     if before is None or not compare_alike([before, record]):
         return 1
-    if before.get("weights") == record["weights"]:
-        return before["test_looks"]
-    return 1 + before.get("test_looks", TEST_LOOKS.get(f"{preset}/{step}", 0))
+    again = before["weights"] == record["weights"]
+    return before["test_looks"] + (not again)
 
 
 def read_record(out: str | Path, preset: str, step: str) -> dict:

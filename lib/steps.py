@@ -220,12 +220,3 @@ SEARCH = {
         "width_factor": [0.75, 1.0, 1.5],
     },
 }
-
-# How many runs of a step had been scored on the published test titles before records counted them.
-TEST_LOOKS = {
-    "small/01_baseline": 1,
-    "small/02_adamw": 1,
-    "small/03_rope_vocab": 1,
-    "small/04_lowest_loss": 4,
-    "small/public_best": 1,
-}

@@ -151,7 +151,5 @@ def published():
 @pytest.mark.parametrize("name", published(), ids=str)
 def test_a_published_record_is_of_the_settings_that_its_step_has(name):
     record = json.loads((ROOT / "results" / f"{name}.json").read_text("utf-8"))
-    if "identity" not in record:
-        pytest.skip("a record from before there was an identity: of other settings, by other names")
     assert record["config"] == load_step(record["step"], record["preset"]).as_dict()
     assert (record["preset"], record["step"]) == name.parts

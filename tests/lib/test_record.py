@@ -242,16 +242,6 @@ def test_the_record_counts_how_often_the_test_titles_were_looked_at(run, tmp_pat
     assert looks(run) == 1  # the titles of other stories are other titles
 
 
-def test_looks_of_before_they_were_counted_are_added(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(lib.record, "TEST_LOOKS", {"smoke/02_adamw": 4})
-    save(run, tmp_path, "02_adamw")
-    path = tmp_path / "results" / "smoke" / "02_adamw.json"
-    there = json.loads(path.read_text())
-    del there["test_looks"], there["weights"]
-    path.write_text(json.dumps(there))
-    assert save(run, tmp_path, "02_adamw")["test_looks"] == 5
-
-
 def test_what_a_record_says_of_its_making_is_the_runs_own(run):
     record = make_record(run, "02_adamw", "AdamW")
     for name in ("created", "speed", "environment", "accepted", "curve"):
