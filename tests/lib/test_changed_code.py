@@ -18,7 +18,7 @@ LINES = {
     "evaluate": ("AT_ONCE = 2048, 256", "AT_ONCE = 2048, 128", "code.evaluate"),
     "model": ("nn.GELU()", "nn.ReLU()", "code.model"),
     "optim": ("weight_decay=config.weight_decay\n", "weight_decay=0.1\n", "code.optim"),
-    "predictions": ("pair[1])[:count]", "pair[1])[: count + 1]", "code.predictions"),
+    "predictions": ("found = sorted(found", "found = list(found", "code.predictions"),
     "device": ('return precision == "bf16"', 'return precision != "fp32"', "code.device"),
     "details": ("HEADLINES, SAMPLES = 4, 10", "HEADLINES, SAMPLES = 4, 9", "code.details"),
     "record": ("math.fsum(nats)", "2 * math.fsum(nats)", "code.record"),
