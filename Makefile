@@ -4,6 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 BOOK := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m book
 
+# Packages are compiled as they are first imported (pip does not compile them, which would take longer
+# than all the rest). Where bytecode may not be kept, each process would compile PyTorch once more.
+export PYTHONDONTWRITEBYTECODE =
+
 PRESET ?= full
 RESUME = $(if $(FRESH),--fresh)$(if $(ACCEPT),--accept)
 FLAGS = $(if $(STORIES),--stories "$(STORIES)") $(addprefix --step ,$(STEP)) $(RESUME)

@@ -5,6 +5,7 @@ import sys
 
 def rerun(home, folder, answers):
     """Train with the `lib` of `home`, checkpoints in `folder`; answer with what came of it."""
+    sys.dont_write_bytecode = True  # a changed line can be as long as the old one, and as old
     sys.path.insert(0, str(home))
     import torch
 
