@@ -66,7 +66,8 @@ export function origins(model, changed) {
     if (found === null) return [own(`“${short(site.value.trim())}”`), ' names no site, and is not told.'];
     const name = own(short(found || NO_LINK));
     if (isOwn(found)) return [name, ' has a vector of its own.'];
-    const pieces = ids.filter((id) => id < model.vocabulary).map((id) => own(named(model, id)));
+    const tokens = ids.filter((id) => id < model.vocabulary);
+    const pieces = tokens.map((id) => own(named(model, id).replaceAll(' ', '␣')));
     if (!pieces.length) return [name, ' has no vector, and is not told.'];
     return [name, ' is told by its pieces: ', ...pieces.flatMap((piece, i) => (i ? [' · ', piece] : [piece]))];
   }

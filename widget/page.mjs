@@ -81,7 +81,7 @@ function render({ model: given, el }) {
     row.told = make('span', { class: 'told' });
     row.body = make('div');
     row.panel = make('div', { 'aria-live': 'polite' });
-    const mark = row.mark && make('span', { class: 'mark' }, row.mark);
+    const mark = row.mark && make('span', { class: 'mark' }, `(${row.mark})`);
     const head = make('div', {}, make('strong', {}, row.name), mark, row.told);
     const label = { class: 'step', role: 'group', 'aria-label': row.label };
     row.element = make('div', label, head, row.body, row.panel);

@@ -145,13 +145,15 @@ export const STYLE = `
 .try button:not(.token) { font: inherit; font-size: .9em; color: inherit; background: transparent; border: 1px solid var(--edge); border-radius: 6px; padding: .35em .8em; min-height: 2.4em; cursor: pointer; }
 .try button:not(.token):hover { border-color: currentColor; }
 .try :focus-visible { outline: 2px solid light-dark(#1c5687, #85b8e4); outline-offset: 1px; }
+.try .choices input { font-weight: 400; max-width: 100%; }
 .try .line, .try .choices { display: flex; flex-wrap: wrap; gap: .5em .8em; align-items: center; margin: .6em 0; }
 .try .said { margin: 0; }
 .try .said:not(:empty), .try .wrong { margin: .6em 0; padding-left: .7em; border-left: 3px solid light-dark(#8f5f00, #e0b050); font-size: .9em; overflow-wrap: anywhere; }
 .try .wrong { border-color: light-dark(#b3261e, #f28b82); }
 .try .step { margin: 1em 0; padding-top: .6em; border-top: 1px solid var(--edge); }
 .try .told, .try .note, .try .mark { font-size: .85em; }
-.try .told, .try .mark { margin-left: .6em; }
+.try .told { margin-left: .6em; }
+.try .mark { margin-left: .4em; }
 .try .note { min-height: 1.5em; margin: .4em 0; }
 .try .tokens { margin: .3em 0; line-height: 1.9; overflow-wrap: anywhere; }
 .try .token { font: inherit; color: inherit; white-space: pre-wrap; text-align: start; padding: .1em 0; margin: 0; border: 0; border-radius: 3px; cursor: pointer; max-width: 100%; overflow-wrap: anywhere; }
