@@ -31,8 +31,8 @@ def write_model(out: str | Path, model: GPT, tokenizer: Tokenizer, record: dict)
     """Write the model of `record` for the browser beside it, if the widget can run it.
 
     Where it cannot, a line says why, and no other model's file is left there. Returns whether it
-    was written. What a model is told that sees more than titles is read from its weights, which
-    are there before: their file is the one that lists the values.
+    was written. Of a model that sees more than titles, what it is told is read from its weights,
+    `results/<preset>/<step>.pt`, which are written before.
     """
     path = results(out, record["preset"], f"{record['step']}/model", ".bin")
     if why := _unknown(model, tokenizer):
