@@ -28,10 +28,10 @@ export function siteOf(typed, isOwn) {
 /** The ids told of an origin `{site, year, month}`, null where one is not told. */
 export function knownOf({ header, tokenizer, vocabulary }, origin) {
   const { sees, values, pieces } = header.known;
-  const ids = new Map(values.map(([name, value], i) => [`${name} ${value}`, vocabulary + i]));
-  const told = Object.entries(origin).filter(([, value]) => value !== null);
-  const own = told.map(([name, value]) => ids.get(`${name} ${value}`)).filter(Boolean);
-  const isSpelt = sees.includes('domain') && !ids.has(`site ${origin.site}`);
+  const key = (name, value) => JSON.stringify([name, value]);
+  const ids = new Map(values.map(([name, value], i) => [key(name, value), vocabulary + i]));
+  const own = Object.entries(origin).map(([name, value]) => ids.get(key(name, value))).filter(Boolean);
+  const isSpelt = sees.includes('domain') && !ids.has(key('site', origin.site));
   return [...own, ...(isSpelt ? tokenizer.encode(origin.site ?? '').slice(0, pieces) : [])];
 }
 

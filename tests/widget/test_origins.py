@@ -144,10 +144,11 @@ def test_what_is_not_seen_is_not_told(titles, write, ask, sees):
 
 def test_a_site_is_what_lib_takes_of_a_link(titles, write, ask):
     often = "thebolpost.co.uk"
-    known = Known(PARTS, [("site", NO_LINK), ("site", "github.io"), ("site", often)])
+    sites = [NO_LINK, "github.io", "null", often]
+    known = Known(PARTS, [("site", site) for site in sites])
     config = Config("smoke", 2_000, 600, 1, 8, 1, 64, 1)
     tokenizer = train_tokenizer(config, titles)
-    file = write(GPT(config, tokenizer.vocab_size, values=3), tokenizer, known, config)
+    file = write(GPT(config, tokenizer.vocab_size, values=len(sites)), tokenizer, known, config)
     links = [
         *["https://www.example.com/a/b.c?d=e.f#g", "http://example.com", "https://www.com"],
         *[f"https://{often}", f"https://news.{often}:80/x", f"HTTPS://me:you@{often.upper()}."],
@@ -171,6 +172,9 @@ def test_a_site_is_what_lib_takes_of_a_link(titles, write, ask):
     ]
     assert ask("sites", odd, file) == ["", ""] + [None] * 8
     assert ask("sites", ["a." * 2_500], file) == ["a." * 2_499 + "a"]
+    origins = [Origin(site, None, None) for site in (None, *sites)]
+    answers = ask("told", asked([""] * len(origins), origins), file)
+    assert [a["known"] for a in answers] == [numbers(known, o, tokenizer) for o in origins]
 
 
 def test_50_validation_titles_of_step_four_cost_what_they_cost_in_pytorch(smoke_book, titles, ask):
