@@ -13,6 +13,8 @@ import traitlets
 from lib.details import read_detail
 from lib.files import BOOK, results
 
+from .style import unranked
+
 WIDGET = BOOK / "widget"
 
 
@@ -43,6 +45,8 @@ class TryIt(anywidget.AnyWidget):
                 self._files[record["step"]] = path
                 digest = hashlib.sha256(content).hexdigest()
                 told = {"title": record["title"], "bytes": len(content), "sha256": digest}
+                if "sees" in record:
+                    told["mark"] = f"{unranked(record)}, not ranked"
                 steps.append({"step": record["step"], **told})
         titles = []
         if steps:

@@ -4,6 +4,8 @@
   each tensor at a multiple of 16 bytes.
 - A matrix is int8, and each of its rows has a float32 that it is multiplied by: its largest number
   is 127. A vector is float32.
+- Of a model that sees more than titles the header has what it is told, which a browser tells it as
+  `lib.context` does.
 - What reads it is `widget/`, which knows three of the tokenizers and `lib.model`'s own positions.
 """
 
@@ -15,6 +17,7 @@ import sentencepiece
 import torch
 from torch import Tensor
 
+from .context import PIECES
 from .files import results, write_bytes
 from .model import GPT, rope
 from .tokenizer import Tokenizer
@@ -28,14 +31,16 @@ def write_model(out: str | Path, model: GPT, tokenizer: Tokenizer, record: dict)
     """Write the model of `record` for the browser beside it, if the widget can run it.
 
     Where it cannot, a line says why, and no other model's file is left there. Returns whether it
-    was written.
+    was written. Of a model that sees more than titles, what it is told is read from its weights,
+    `results/<preset>/<step>.pt`, which are written before.
     """
     path = results(out, record["preset"], f"{record['step']}/model", ".bin")
     if why := _unknown(model, tokenizer):
         path.unlink(missing_ok=True)
         print(f"{record['step']} cannot be tried in a browser: {why}.")
         return False
-    write_bytes(path, *_parts(model, tokenizer, record))
+    known = _known(out, record) if "sees" in record else {}
+    write_bytes(path, *_parts(model, tokenizer, record, known))
     return True
 
 
@@ -58,7 +63,14 @@ def _unknown(model, tokenizer):
     return None
 
 
-def _parts(model, tokenizer, record):
+def _known(out, record):
+    """What the model of `record` is told of a title, for the header."""
+    path = results(out, record["preset"], record["step"], ".pt")
+    known = torch.load(path, map_location="cpu", weights_only=True)["known"]
+    return {"known": {**known, "pieces": PIECES}}  # of a site without a vector of its own
+
+
+def _parts(model, tokenizer, record, known):
     """The file's bytes, part by part."""
     tensors, parts, at = [], [], 0
 
@@ -87,6 +99,7 @@ def _parts(model, tokenizer, record):
         "window": model.block_size,
         **{name: record["config"][name] for name in SHAPE},
         "tokenizer": {"kind": tokenizer.kind, **_tokens(tokenizer)},
+        **known,
         "tensors": tensors,  # places are counted from the end of the header
     }
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()

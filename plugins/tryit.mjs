@@ -21,6 +21,9 @@ export const joined = (folder) =>
 
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 1)} MB`;
 
+/** How a model is marked that sees more than titles, as in the book's tables. */
+const markOf = ({ sees }) => sees && `sees ${sees.join(' and ')}, not ranked`;
+
 /** What the widget is told of the model of a step, or undefined where there is none. */
 function readModel(root, { place, content: record }) {
   const file = path.join(root, 'results', place, 'model.bin');
@@ -32,7 +35,9 @@ function readModel(root, { place, content: record }) {
     throw new Error(`results/${place}/model.bin is not of the run in results/${place}.json; ${advice}`);
   }
   const sha256 = crypto.createHash('sha256').update(bytes).digest('hex');
-  return { step: record.step, title: record.title, bytes: bytes.length, sha256, path: file };
+  const mark = markOf(record);
+  const told = { step: record.step, title: record.title, bytes: bytes.length, sha256 };
+  return { ...told, ...(mark && { mark }), path: file };
 }
 
 /** The validation titles that the run keeps token by token. */
@@ -52,7 +57,8 @@ function table(models, folder) {
   const rows = models.map((model) => {
     const url = path.relative(folder, model.path).split(path.sep).join('/');
     const link = { type: 'link', url, children: [text('model.bin')], data: { step: model.step } };
-    return row([[text(model.title)], [link], [text(megabytes(model.bytes))]]);
+    const name = model.title + (model.mark ? ` (${model.mark})` : '');
+    return row([[text(name)], [link], [text(megabytes(model.bytes))]]);
   });
   const head = row([[text('Step')], [text('Its model')], [text('Size')]], true);
   return { type: 'table', children: [head, ...rows] };

@@ -1,29 +1,11 @@
 // A trained model: what lib/export.py wrote of it, run as lib/model.py runs it, one title at a time.
 
+import { erf, logSumExp, sigmoid } from './functions.mjs';
 import { kernel } from './kernel.mjs';
 import { EOS, Tokenizer } from './tokenizers.mjs';
 
 const AT_ONCE = 16; // rows of logits, to bound the memory they take
 const EPSILON = { layernorm: 1e-5, rmsnorm: 1e-6 };
-
-/** The error function, to 1.5e-7: Abramowitz and Stegun 1964, 7.1.26. */
-function erf(x) {
-  const t = 1 / (1 + 0.3275911 * Math.abs(x));
-  const tail =
-    t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-  return Math.sign(x) * (1 - tail * Math.exp(-x * x));
-}
-
-const sigmoid = (x) => 1 / (1 + Math.exp(-x));
-
-/** ln Σ exp over `logits`. */
-function logSumExp(logits) {
-  let most = -Infinity;
-  for (const logit of logits) if (logit > most) most = logit;
-  let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - most);
-  return most + Math.log(sum);
-}
 
 /** A model from the bytes of its file (an ArrayBuffer). */
 export class Model {
@@ -85,9 +67,10 @@ export class Model {
     this.sin = Float32Array.from(angles, Math.sin);
   }
 
-  /** Forget what was read. */
-  reset() {
+  /** Forget what was read; `known` is what is told of the title that is read next, as ids. */
+  reset(known = []) {
     this.read = 0;
+    this.known = known;
     this.uses += 1;
   }
 
@@ -194,16 +177,23 @@ export class Model {
     for (let i = 0; i < rows * width; i++) x[i] += brought[i] * (scale ? scale[i % width] : 1);
   }
 
+  /** x, row t, += row r of the matrix `name`. */
+  addRow(name, r, t) {
+    const { x, width } = this;
+    const { numbers, scales } = this.tensors.get(name);
+    for (let c = 0; c < width; c++) x[t * width + c] += numbers[r * width + c] * scales[r];
+  }
+
   /** Read more tokens; `normed` then holds what the head reads, a row for each of them. */
   forward(ids) {
-    const { x, hidden, width, inner } = this;
-    const embedding = this.tensors.get('embedding.weight');
-    const positions = this.tensors.get('position');
-    const row = (matrix, r, c) => matrix.numbers[r * width + c] * matrix.scales[r];
+    const { x, hidden, width, inner, vocabulary } = this;
+    x.fill(0, 0, ids.length * width);
     for (let t = 0; t < ids.length; t++) {
-      for (let c = 0; c < width; c++) {
-        x[t * width + c] =
-          row(embedding, ids[t], c) + (positions ? row(positions, this.read + t, c) : 0);
+      this.addRow('embedding.weight', ids[t], t);
+      if (this.tensors.has('position')) this.addRow('position', this.read + t, t);
+      for (const id of ids[t] === EOS ? this.known : []) {
+        if (id < vocabulary) this.addRow('embedding.weight', id, t);
+        else this.addRow('values', id - vocabulary, t);
       }
     }
     for (let layer = 0; layer < this.layers; layer++) {
@@ -233,13 +223,13 @@ export class Model {
   }
 
   /**
-   * The loss of every token of a title and of its <eos>, in nats: `{ids, losses, cut}`. A model
-   * reads no more than its window; `cut` says that there is more of the title.
+   * The loss of every token of a title and of its <eos>, in nats: `{ids, losses, cut, known}`. A
+   * model reads no more than its window; `cut` says that there is more of the title.
    */
-  score(title) {
+  score(title, known) {
     const encoded = this.tokenizer.encode(title);
     const ids = [...encoded, EOS].slice(0, this.window);
-    this.reset();
+    this.reset(known);
     this.forward([EOS, ...ids.slice(0, -1)]);
     const losses = [];
     for (let from = 0; from < ids.length; from += AT_ONCE) {
@@ -251,12 +241,12 @@ export class Model {
         losses.push(logSumExp(own) - own[ids[t]]);
       }
     }
-    return { ids, losses, cut: encoded.length >= this.window };
+    return { ids, losses, cut: encoded.length >= this.window, known };
   }
 
   /** What the model expects after `ids`: the log-probability of each token, float32. */
-  expect(ids) {
-    this.reset();
+  expect(ids, known) {
+    this.reset(known);
     this.forward([EOS, ...ids].slice(-this.window));
     return this.logProbabilities(Math.min(ids.length, this.window - 1));
   }
@@ -271,9 +261,9 @@ export class Model {
    * Write on after `ids`: yields one id after another, until <eos> or until the window is full. At
    * temperature 0 the likeliest is taken. Between two, the model may be asked other things.
    */
-  *write(ids, temperature, random) {
+  *write(ids, temperature, random, known) {
     const all = [...ids];
-    let next = this.expect(all);
+    let next = this.expect(all, known);
     let { uses } = this;
     while (all.length + 1 < this.window) {
       const id = draw(next, temperature, random);
@@ -284,7 +274,7 @@ export class Model {
         this.forward([id]);
         next = this.logProbabilities(0);
       } else {
-        next = this.expect(all);
+        next = this.expect(all, known);
         ({ uses } = this);
       }
     }

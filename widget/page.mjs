@@ -1,10 +1,11 @@
 // The widget of the page Try it: an anywidget, which both themes and Jupyter run. It is given
 // `titles`, headlines to start with, and `steps`, a model each: `{step, title, bytes, sha256, file}`;
-// without a `file` it asks the notebook's kernel for the bytes.
+// without a `file` it asks the notebook's kernel for the bytes. A `mark` says what sets a model apart.
 // The modules of this folder are handed on as one: plugins/tryit.mjs and drawing/tryit.py join them.
 
 import { ask, download, megabytes } from './files.mjs';
 import { Model } from './model.mjs';
+import { origins } from './origins.mjs';
 import { hardest, likeliest, make, numbers, STYLE, tokens, totals } from './show.mjs';
 import { EOS } from './tokenizers.mjs';
 import { drawn, writer } from './writer.mjs';
@@ -45,10 +46,21 @@ function unread(scored) {
   ].filter(Boolean);
 }
 
+/** `work` once nothing has been typed for a while. */
+function later(work) {
+  let pause;
+  return () => {
+    clearTimeout(pause);
+    pause = setTimeout(work, TYPED);
+  };
+}
+
 function render({ model: given, el }) {
   const titles = given.get('titles');
   if (!given.get('steps').length) return el.append('There is no model to try.');
-  const rows = given.get('steps').map((step) => ({ ...step, name: step.title }));
+  const rows = given.get('steps').map(({ title, mark, ...step }) => {
+    return { ...step, mark, name: title, label: mark ? `${title} (${mark})` : title };
+  });
   const loaded = () => rows.filter(({ model }) => model);
   const scored = () => rows.filter(({ result }) => result);
   const waiting = () => rows.filter(({ model, isLoading }) => !model && !isLoading);
@@ -64,14 +76,14 @@ function render({ model: given, el }) {
   const write = writer(() => readable(box.value).title, fill);
   let turn = 0; // of scoring: a newer one ends an older one
   let picked;
-  let pause;
 
   for (const row of rows) {
     row.told = make('span', { class: 'told' });
     row.body = make('div');
     row.panel = make('div', { 'aria-live': 'polite' });
-    const head = make('div', {}, make('strong', {}, row.name), row.told);
-    const label = { class: 'step', role: 'group', 'aria-label': row.name };
+    const mark = row.mark && make('span', { class: 'mark' }, `(${row.mark})`);
+    const head = make('div', {}, make('strong', {}, row.name), mark, row.told);
+    const label = { class: 'step', role: 'group', 'aria-label': row.label };
     row.element = make('div', label, head, row.body, row.panel);
     offer(row);
   }
@@ -118,6 +130,10 @@ function render({ model: given, el }) {
     }
     row.isLoading = false;
     row.body.replaceChildren();
+    if (row.model.header.known) {
+      row.origin = origins(row.model, later(() => tell(row)));
+      row.body.before(row.origin.element);
+    }
     tellWaiting();
     write.offer(loaded());
     await score();
@@ -133,14 +149,25 @@ function render({ model: given, el }) {
     const { title, wrong } = readable(box.value);
     const start = performance.now();
     for (const row of loaded()) {
-      row.result = title ? row.model.score(title) : undefined;
-      show(row, title);
+      read(row, title);
       await drawn();
       if (mine !== turn) return;
     }
     const milliseconds = Math.round(performance.now() - start);
     said.textContent = [...wrong, ...unread(scored())].join(' ');
     timed.textContent = scored().length ? `Scored in ${milliseconds} ms, in this browser.` : '';
+    fillTable();
+  }
+
+  function read(row, title) {
+    row.result = title ? row.model.score(title, row.known) : undefined;
+    show(row, title);
+  }
+
+  /** Let a model read again, told what the reader chose. */
+  function tell(row) {
+    row.known = row.origin.read();
+    read(row, readable(box.value).title);
     fillTable();
   }
 
@@ -179,10 +206,7 @@ function render({ model: given, el }) {
     return fill(titles[picked] ?? '');
   }
 
-  box.oninput = () => {
-    clearTimeout(pause);
-    pause = setTimeout(score, TYPED);
-  };
+  box.oninput = later(score);
   el.append(
     make('style', {}, STYLE),
     make('div', { class: 'try' },

@@ -8,7 +8,7 @@ const MOST = 12;
 const STRONGEST = 0.6;
 const EOS_CHARACTERS = 5; // which the book counts for the end of a title
 const LIKELIEST = 10;
-const SHOWN = 30; // characters of a word that is named
+const SHOWN = 30; // characters of a word, or a site, that is named
 
 /** An element: `make('p', {class: 'a', onclick}, 'text', child)`. */
 export function make(tag, properties = {}, ...children) {
@@ -31,7 +31,13 @@ export const visible = (text) =>
 export const shade = (nats) =>
   `rgba(213, 101, 27, ${(Math.min(nats / MOST, 1) * STRONGEST).toFixed(2)})`;
 
-const named = (model, id) => (id === EOS ? '⏎' : visible(model.tokenizer.token(id)));
+export const named = (model, id) => (id === EOS ? '⏎' : visible(model.tokenizer.token(id)));
+
+/** A text by its first letters. */
+export function short(text) {
+  const letters = Array.from(visible(text));
+  return letters.slice(0, SHOWN).join('') + (letters.length > SHOWN ? '…' : '');
+}
 
 function percent(p) {
   const value = 100 * p;
@@ -58,9 +64,7 @@ export function hardest({ ids, losses }, tokenizer) {
     nats[at] += losses[i];
   }
   const most = nats.indexOf(Math.max(...nats));
-  const letters = Array.from(visible(words[most]));
-  const word = letters.slice(0, SHOWN).join('') + (letters.length > SHOWN ? '…' : '');
-  return { word, nats: nats[most] };
+  return { word: short(words[most]), nats: nats[most] };
 }
 
 /** The tokens of a scored title, each a button; the arrow keys go from one to the next. */
@@ -94,8 +98,8 @@ export function tokens(model, { ids, losses }, name, choose) {
 }
 
 /** What the model expected at a token: the ten likeliest and, marked, the one that came. */
-export function likeliest(model, { ids }, at, name) {
-  const logs = model.expect(ids.slice(0, at));
+export function likeliest(model, { ids, known }, at, name) {
+  const logs = model.expect(ids.slice(0, at), known);
   const order = Array.from(logs.keys()).sort((a, b) => logs[b] - logs[a]);
   const rank = order.indexOf(ids[at]);
   const shown = order.slice(0, LIKELIEST);
@@ -120,9 +124,9 @@ export function likeliest(model, { ids }, at, name) {
 /** Every token of every step with its loss, for who does not see the colours. */
 export function numbers(scored) {
   const head = ['Step', 'Token', 'Loss (nats)', 'Probability'];
-  const rows = scored.flatMap(({ name, model, result }) =>
+  const rows = scored.flatMap(({ label, model, result }) =>
     result.ids.map((id, i) => make('tr', {},
-      make('th', { scope: 'row' }, name), make('td', { class: 'text' }, named(model, id)),
+      make('th', { scope: 'row' }, label), make('td', { class: 'text' }, named(model, id)),
       make('td', {}, result.losses[i].toFixed(2)), make('td', {}, percent(Math.exp(-result.losses[i])))))); // prettier-ignore
   return make('table', {},
     make('caption', {}, 'Every token of the headline, in each step’s own tokens'),
@@ -135,19 +139,21 @@ export const STYLE = `
 .try *, .try { box-sizing: border-box; }
 .try [hidden] { display: none !important; }
 .try label { display: block; font-weight: 600; font-size: .9em; }
-.try textarea, .try input[type=number], .try select { font: inherit; color: inherit; background: transparent; border: 1px solid var(--edge); border-radius: 6px; padding: .4em .6em; }
+.try textarea, .try input[type=number], .try input[type=text], .try select { font: inherit; color: inherit; background: transparent; border: 1px solid var(--edge); border-radius: 6px; padding: .4em .6em; }
 .try textarea, .try label > :not(output) { font-weight: 400; }
 .try textarea { display: block; width: 100%; min-height: 3.4em; resize: vertical; field-sizing: content; }
 .try button:not(.token) { font: inherit; font-size: .9em; color: inherit; background: transparent; border: 1px solid var(--edge); border-radius: 6px; padding: .35em .8em; min-height: 2.4em; cursor: pointer; }
 .try button:not(.token):hover { border-color: currentColor; }
 .try :focus-visible { outline: 2px solid light-dark(#1c5687, #85b8e4); outline-offset: 1px; }
-.try .line { display: flex; flex-wrap: wrap; gap: .5em .8em; align-items: center; margin: .6em 0; }
+.try .choices input { font-weight: 400; max-width: 100%; }
+.try .line, .try .choices { display: flex; flex-wrap: wrap; gap: .5em .8em; align-items: center; margin: .6em 0; }
 .try .said { margin: 0; }
 .try .said:not(:empty), .try .wrong { margin: .6em 0; padding-left: .7em; border-left: 3px solid light-dark(#8f5f00, #e0b050); font-size: .9em; overflow-wrap: anywhere; }
 .try .wrong { border-color: light-dark(#b3261e, #f28b82); }
 .try .step { margin: 1em 0; padding-top: .6em; border-top: 1px solid var(--edge); }
-.try .told, .try .note { font-size: .85em; }
+.try .told, .try .note, .try .mark { font-size: .85em; }
 .try .told { margin-left: .6em; }
+.try .mark { margin-left: .4em; }
 .try .note { min-height: 1.5em; margin: .4em 0; }
 .try .tokens { margin: .3em 0; line-height: 1.9; overflow-wrap: anywhere; }
 .try .token { font: inherit; color: inherit; white-space: pre-wrap; text-align: start; padding: .1em 0; margin: 0; border: 0; border-radius: 3px; cursor: pointer; max-width: 100%; overflow-wrap: anywhere; }

@@ -66,7 +66,7 @@ export function writer(start, take) {
 
   async function write() {
     const title = start();
-    const { model, name } = rows.find(({ step }) => step === who.value);
+    const { model, name, known } = rows.find(({ step }) => step === who.value);
     const [temperature, number] = [Number(heat.value), from()];
     const ids = model.tokenizer.encode(title);
     again.hidden = read.hidden = true;
@@ -82,7 +82,7 @@ export function writer(start, take) {
     const made = [];
     const begun = performance.now();
     let last = begun;
-    for (const id of model.write(ids, temperature, randomFrom(number))) {
+    for (const id of model.write(ids, temperature, randomFrom(number), known)) {
       made.push(id);
       if (performance.now() - last < FRAME) continue;
       own.textContent = added(model, ids, made);

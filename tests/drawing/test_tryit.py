@@ -3,7 +3,7 @@
 import hashlib
 
 from drawing.tryit import TryIt
-from lib.record import read_steps
+from lib.record import read_record, read_steps
 
 
 def test_a_notebook_offers_every_model_of_its_run_and_sends_what_is_asked(smoke_book, monkeypatch):
@@ -23,6 +23,15 @@ def test_a_notebook_offers_every_model_of_its_run_and_sends_what_is_asked(smoke_
         assert hashlib.sha256(content).hexdigest() == step["sha256"]
     widget._answer(widget, {"step": "../secret"}, [])
     assert sent.pop() == ({"step": "../secret"}, [])
+
+
+def test_a_model_that_sees_more_than_titles_is_marked(smoke_book):
+    out = smoke_book[0]
+    records = [*read_steps(out, "smoke"), read_record(out, "smoke", "05_context")]
+    steps = TryIt(out, records).steps
+    assert [step["step"] for step in steps] == [record["step"] for record in records]
+    assert steps[-1]["mark"] == "sees domain and time, not ranked"
+    assert not any("mark" in step for step in steps[:-1])
 
 
 def test_a_notebook_that_was_run_keeps_what_it_says_and_no_widget(smoke_book):

@@ -74,6 +74,22 @@ def test_the_files_are_listed_and_what_has_none_is_named(book):
     assert "Not here, for it left no model that a browser can load: Title of 02_b." in text
 
 
+def test_a_model_that_sees_more_than_titles_is_marked_and_no_other(tmp_path):
+    root = make(tmp_path / "book", "01_a", "05_b")
+    path = root / "results" / "small" / "05_b.json"
+    write_json(path, json.loads(path.read_text()) | {"sees": ["domain", "time"]})
+    for step in ("01_a", "05_b"):
+        write_model(root, step)
+    build_site(root, "plain")
+    (widget,) = find(page(root, "index"), "anywidget")
+    plain, told = widget["model"]["steps"]
+    assert plain.keys() == {"step", "title", "bytes", "sha256", "file"}
+    assert told.keys() - plain.keys() == {"mark"}
+    assert told["mark"] == "sees domain and time, not ranked"
+    names = [words(row["children"][0]) for row in find(page(root, "index"), "tableRow")]
+    assert names == ["Step", "Title of 01_a", "Title of 05_b (sees domain and time, not ranked)"]
+
+
 def test_a_run_that_left_no_model_is_a_sentence(tmp_path):
     root = make(tmp_path / "book", "01_a")
     build_site(root, "plain")

@@ -381,6 +381,122 @@ def test_a_loaded_page_fits_and_can_be_read_by_all(visit, scheme, width):
     assert not serious, "\n".join(serious)
 
 
+def losses(page, name):
+    return row(page, name).locator(".token").evaluate_all("all => all.map(t => t.title)")
+
+
+def choices(page):
+    """The row of the model that sees more than titles, and its controls."""
+    own = [name for name in names(page) if name.endswith("(sees domain and time, not ranked)")]
+    if os.environ.get("BOOK_HTML") and not own:
+        pytest.skip("no model of this book sees more than titles")
+    (name,) = own
+    group = page.get_by_role("group", name="Where the story comes from")
+    return name, group, group.get_by_role("combobox", name="Site"), group.locator(".note")
+
+
+def changed(page, name, before):
+    """Wait until the losses of a row are others than before, and return them."""
+    for _ in range(100):
+        page.wait_for_timeout(100)
+        if (found := losses(page, name)) and found != before:
+            return found
+    raise AssertionError(f"{name} has the same losses still")
+
+
+def test_a_site_and_a_date_are_told_to_the_model_that_sees_them_and_to_no_other(visit):
+    page = visit()
+    name, group, site, note = choices(page)
+    assert group.count() == 0  # before its model is there
+    load(page)
+    type_in(page, WORDS)
+    expect(group).to_have_count(1)
+    assert row(page, name).get_by_role("group", name="Where the story comes from").count() == 1
+    marks = page.locator(".try .mark").all_inner_texts()
+    assert [f"More context {mark}" for mark in marks] == [name]
+    before = {step: losses(page, step) for step in names(page)}
+    expect(note).to_have_text("It is told nothing of where the story comes from.")
+    site.focus()
+    page.keyboard.type("https://www.unseen.io/a")
+    spelt = changed(page, name, before[name])
+    expect(note).to_have_text(re.compile(r"^unseen\.io is told by its pieces: .+( · .+){2}$"))
+    page.keyboard.press("Tab")
+    page.keyboard.type("2019")
+    dated = changed(page, name, spelt)
+    page.keyboard.press("Tab")
+    page.keyboard.type("May")
+    assert changed(page, name, dated) not in (spelt, before[name])
+    first = row(page, name).locator(".token").first
+    first.click()  # what was expected there was expected of what it is told
+    (came,) = [r for r in cells(row(page, name), ".expected tbody tr") if r[3] == "it came"]
+    loss = float(first.get_attribute("title").split()[0])
+    assert float(came[2].removesuffix(" %")) == pytest.approx(100 * 2.718282**-loss, rel=0.03)
+    assert {step: losses(page, step) for step in names(page) if step != name} == {
+        step: found for step, found in before.items() if step != name
+    }
+    own = page.locator(".try datalist option").evaluate_all("all => all.map(o => o.value)")
+    assert own[0] == "no link" and len(own) >= 2
+    for often in own[:2]:
+        now = losses(page, name)
+        site.fill(often)
+        changed(page, name, now)
+        expect(note).to_have_text(f"{often} has a vector of its own.")
+    site.fill("")
+    for label in ("Year", "Month"):
+        group.get_by_label(label).select_option("not told")
+    expect(note).to_have_text("It is told nothing of where the story comes from.")
+    assert losses(page, name) == before[name]
+
+
+def test_what_is_written_is_told_where_it_comes_from(visit):
+    page = visit()
+    _, _, site, note = choices(page)
+    load(page)
+    page.get_by_role("textbox", name="A headline").fill("")
+    group = page.get_by_role("group", name="Write a headline")
+    group.get_by_label("Model").select_option(label="More context")
+    written = []
+    for typed in ("", "unseen.io"):
+        site.fill(typed)
+        expect(note).to_contain_text(typed or "told nothing")
+        texts = []
+        for seed in range(4):
+            group.get_by_label("Seed").fill(str(seed))
+            group.get_by_role("button", name="Write a headline").click()
+            expect(group.locator(".note")).to_contain_text(f"from seed {seed}", **SLOW)
+            texts.append(group.locator(".written").inner_text())
+        written.append(texts)
+    assert written[0] != written[1]
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("x" * 5_000, r"x{30}… is told by its pieces: "),
+        ("two words", "“two words” names no site, and is not told."),
+        ("😀👩‍👩‍👧", "names no site, and is not told."),
+        ("שלום.קום", "is told by its pieces: "),
+        ("\u202egro.neesnu", r"“\\u202egro\.neesnu” names no site"),
+        ("a\x07b.com", r"“a\\x07b\.com” names no site"),
+        ("<b>&amp;", "“<b>&amp;” names no site"),
+    ],
+    ids=["long", "words", "emoji", "hebrew", "override", "control", "markup"],
+)
+def test_an_odd_site_is_said_and_the_page_keeps_working(visit, typed, told):
+    page = visit(viewport={"width": 390, "height": 844})
+    name, _, site, note = choices(page)
+    load(page)
+    type_in(page, WORDS)
+    before = losses(page, name)
+    site.fill(typed)
+    expect(note).to_have_text(re.compile(told), **SLOW)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert (losses(page, name) == before) is ("names no site" in told)
+    site.fill("unseen.io")
+    expect(note).to_contain_text("unseen.io is told by its pieces")
+    assert losses(page, name) != before
+
+
 def test_without_a_script_the_page_says_what_would_be_here(visit):
     page = visit(java_script_enabled=False)
     text = page.locator("article").inner_text()

@@ -6,6 +6,8 @@
 //   node harness.mjs hardest MODEL < titles    each title's hardest word
 //   node harness.mjs asked MODEL < digests     what a kernel's answer is taken for
 //   node harness.mjs readable < typed          what is read of each text, and what is wrong with it
+//   node harness.mjs told MODEL < [[title, origin]]    what is told of each, what comes of it
+//   node harness.mjs sites MODEL < typed       the site of each text
 
 import fs from 'node:fs';
 
@@ -14,6 +16,7 @@ const { Model } = await import(new URL('model.mjs', widget));
 const { hardest } = await import(new URL('show.mjs', widget));
 const { kernel } = await import(new URL('kernel.mjs', widget));
 const { randomFrom } = await import(new URL('writer.mjs', widget));
+const { knownOf, siteOf } = await import(new URL('origins.mjs', widget));
 const { ask } = await import(new URL('files.mjs', widget));
 const { readable } = await import(new URL('page.mjs', widget));
 
@@ -70,6 +73,20 @@ const answers = {
   },
   hardest: (title) => hardest(model.score(title), model.tokenizer),
   readable,
+  told([title, origin]) {
+    const known = knownOf(model, origin);
+    const { losses } = model.score(title, known);
+    const p = Array.from(model.expect([], known), Math.exp);
+    const written = [];
+    for (const id of model.write([], 0, undefined, known)) {
+      if (written.push(id) % 5 === 0) model.score('Something else');
+    }
+    return { known, losses, p, written };
+  },
+  sites(typed) {
+    const isOwn = (site) => model.header.known.values.some(([name, own]) => name === 'site' && own === site);
+    return siteOf(typed, isOwn);
+  },
 };
 
 process.stdout.write(JSON.stringify(await Promise.all(questions.map(answers[what]))));
