@@ -1,7 +1,9 @@
 // What every page gets when the site is built: a banner where its text was written for another
-// run than the one that it shows, an Open in Colab link on a notebook, and alt text on a figure
-// that is embedded from a notebook. And a role for such a link anywhere.
+// run than the one that it shows, or where it is a notebook that was not run; an Open in Colab link
+// on a notebook, and alt text on a figure that is embedded from one. And a role for such a link
+// anywhere.
 
+import fs from 'node:fs';
 import path from 'node:path';
 
 import { located, otherRun, projectRoot, textNode as text } from './records.mjs';
@@ -19,14 +21,24 @@ function banner({ written, shown }) {
     `The figures and numbers here come from a run on ${named(shown)}; the text was written for ` +
     `one on ${named(written)}, and need not fit them.`;
   const [title, told] = shown.preset === 'smoke' ? ['A smoke run', smoke] : ['Another run', other];
-  return {
-    type: 'admonition',
-    kind: 'warning',
-    children: [
-      { type: 'admonitionTitle', children: [text(title)] },
-      { type: 'paragraph', children: [text(told + DASH)] },
-    ],
-  };
+  return warning(title, told + DASH);
+}
+
+const warning = (title, told) => ({
+  type: 'admonition',
+  kind: 'warning',
+  children: [
+    { type: 'admonitionTitle', children: [text(title)] },
+    { type: 'paragraph', children: [text(told)] },
+  ],
+});
+
+// A notebook that was added and not published yet is shown as it is: its code and no outputs.
+function notRun(notebook) {
+  const { cells } = JSON.parse(fs.readFileSync(notebook, 'utf8'));
+  if (cells.some(({ outputs }) => outputs?.length)) return undefined;
+  const told = 'This notebook was not run for the book as it is published here: no cell has outputs.';
+  return warning('Not run yet', told);
 }
 
 function inColab(file, ...children) {
@@ -55,7 +67,7 @@ const colab = {
 
 const openings = {
   name: 'openings',
-  doc: 'Puts the banner and the Open in Colab link at the top of a page.',
+  doc: 'Puts banners and the Open in Colab link at the top of a page.',
   stage: 'document',
   plugin: () => (tree, vfile) => {
     const root = projectRoot(vfile);
@@ -63,6 +75,7 @@ const openings = {
     const isNotebook = vfile.path.endsWith('.ipynb');
     const nodes = [
       other && banner(other),
+      isNotebook && notRun(vfile.path),
       isNotebook && colabLink(root, path.resolve(vfile.path)),
     ].filter(Boolean);
     if (nodes.length) tree.children.unshift({ type: 'block', children: nodes });

@@ -1,5 +1,7 @@
 """A page over another run than its text was written for; numbers of runs that do not compare."""
 
+import json
+
 import pytest
 
 from book.site import SiteError, build_site
@@ -128,3 +130,17 @@ def test_half_a_run_in_the_front_matter_is_refused(tmp_path):
     root = make_book(tmp_path / "book", half + "Text.\n", [make_record("01_baseline")])
     with pytest.raises(SiteError, match=r"index\.md: its front matter needs both run_preset and"):
         build_site(root, "plain")
+
+
+def test_a_notebook_that_was_not_run_says_so(tmp_path):
+    root = make_book(tmp_path / "book", "# Report\n", [make_record("01_baseline")])
+    path = root / "notebooks" / "01_baseline.ipynb"
+    notebook = json.loads(path.read_text("utf-8"))
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell["outputs"] = []
+    path.write_text(json.dumps(notebook), "utf-8")
+    build_site(root, "plain")
+    (banner,) = banners(root, "baseline")
+    assert "Not run yet" in banner and "no cell has outputs" in banner
+    assert not find(page(root, "index"), "admonition")
