@@ -141,21 +141,19 @@ def publish(
             f"{', '.join(changed)}. Commit them first."
         )
     out = BOOK / "_build" / f"publish-{preset_name}"
-    for record in (BOOK / "results" / preset_name).rglob(
-        "*.json"
-    ):  # what a later step compares with
-        target = out / record.relative_to(BOOK)
-        if not target.exists():
+    for published in (BOOK / "results" / preset_name).rglob("*"):  # what a later step reads
+        target = out / published.relative_to(BOOK)
+        if published.is_file() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(record, target)
+            shutil.copy(published, target)
     run(preset_name, stories, out, step, resume)
     whole = step is None or report_preset() == preset_name
     for name in notebooks(BOOK) if step is None else [step]:
         if whole:
             shutil.copy(out / "notebooks" / f"{name}.ipynb", BOOK / "notebooks")
         for file in Mark(out, name).files():
-            published = file.startswith("results/") or (whole and file.startswith("figures/"))
-            if published and not file.endswith(".pt"):  # weights are not
+            wanted = file.startswith("results/") or (whole and file.startswith("figures/"))
+            if wanted and not file.endswith(".pt"):  # weights are not
                 target = BOOK / file
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(out / file, target)

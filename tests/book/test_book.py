@@ -406,7 +406,11 @@ def test_a_step_of_another_preset_is_published_as_a_record_only(steps):
 def test_a_step_published_alone_finds_the_records_that_are_published(steps):
     book.publish("smoke", None)
     shutil.rmtree(steps.root / "_build")  # as in another clone
+    model = "results/smoke/01_first/model.bin"
+    (steps.root / model).parent.mkdir()
+    (steps.root / model).write_bytes(b"weights")
     book.publish("smoke", None, step="02_second")
+    assert (steps.root / "_build" / "publish-smoke" / model).read_bytes() == b"weights"
     record = json.loads((steps.root / "results" / "smoke" / "01_first.json").read_text())
     assert str(record["at"]) in (steps.root / "figures" / "second.svg").read_text()
 
