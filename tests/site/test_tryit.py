@@ -366,7 +366,7 @@ def test_a_table_says_what_the_colours_do(visit):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_a_loaded_page_fits_and_can_be_read_by_all(visit, scheme, width):
+def test_a_loaded_page_fits_and_can_be_read_by_all(visit, theme, scheme, width):
     page = visit(viewport={"width": width, "height": 844}, color_scheme=scheme)
     load(page)
     type_in(page, WORDS[:20] + " " + "x" * 30)
@@ -377,7 +377,8 @@ def test_a_loaded_page_fits_and_can_be_read_by_all(visit, scheme, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     wide = "all => all.filter(e => e.getBoundingClientRect().right > innerWidth).length"
     assert page.locator(".try *").evaluate_all(wide) == 0
-    found = Axe().run(page).response["violations"]
+    ours = None if theme == "plain" else "article"  # the official theme's frame is not ours
+    found = Axe().run(page, context=ours).response["violations"]
     serious = [
         f"{issue['id']}: {node['html'][:120]}: {node['failureSummary']}"
         for issue in found
@@ -401,8 +402,8 @@ def test_no_other_page_carries_any_of_it(html):
     assert len(pages) >= 3
     for path in pages:
         assert not re.search(r"anywidget|tryit-|model-\w+\.bin", path.read_text("utf-8")), path
-    assert "anywidget" not in (html / "myst-theme.css").read_text("utf-8")
-    assert "anywidget" not in (html / "theme.js").read_text("utf-8")
+    for file in (html / "myst-theme.css", html / "theme.js"):
+        assert not file.exists() or "anywidget" not in file.read_text("utf-8")
 
 
 @pytest.mark.parametrize("base", ["", "/some/where"])
