@@ -49,7 +49,12 @@ const cells = (peer) => [
 
 const row = (contents, header) => ({
   type: 'tableRow',
-  children: contents.map((children) => ({ type: 'tableCell', header, children })),
+  children: contents.map((children, at) => ({
+    type: 'tableCell',
+    header,
+    align: at === HEADER.length - 1 ? 'right' : undefined, // numbers, though not all of them
+    children,
+  })),
 });
 
 function peersTable(data, peers) {

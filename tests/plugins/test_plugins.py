@@ -267,6 +267,7 @@ def test_peers_are_corrected_for_coverage_by_division(book):
         else:
             assert cells[4] == f"{peer['reported'] / coverage:.3f}"
         assert not cells[5:]
+        assert [row[at].get("align") for at in (0, 4)] == [None, "right"]
         assert [link["url"] for link in find(row[0], "link")] == [peer["url"]]
     (container,) = find(page(book, "index"), "container", label="table_peers")
     assert words(find(container, "caption")[0]).endswith("The others, 1.75 beside them.")

@@ -1,9 +1,12 @@
 """What the browser's tests share: a built book, a server for it, and a Chromium that listens.
 
-The tests run on two books, both built with the plain theme: the sample beside this file, which has
+Most tests run on two books, both built with the plain theme: the sample beside this file, which has
 everything that a page can hold, and the book itself, executed on `smoke`. `BOOK_HTML` names another
 one (an `html` folder of MyST's) to test in their place. Where no Chromium is installed these tests
 are skipped, but not where `CI` is set.
+
+The official theme is taken from the folder that BOOK_THEME_DIR names (with its packages installed),
+or downloaded where THEME is `book`; elsewhere the tests on it are skipped.
 """
 
 import functools
@@ -21,10 +24,11 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import sync_playwright
 
-from book.site import build_site
+from book.site import OFFICIAL_THEME, build_site
 
 HERE = Path(__file__).parent
 THEME = HERE.parents[1] / "theme"
+ABSENT = "no official theme here: name its folder in BOOK_THEME_DIR, or set THEME=book"
 
 
 def build_sample(folder, base=""):
@@ -40,6 +44,18 @@ def build_sample(folder, base=""):
     run = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stdout + run.stderr
     return folder / "_build" / "html", run.stdout + run.stderr
+
+
+def build_in(root, theme):
+    """Builds the book in `root` with a theme; returns its html folder. Skips what is not here."""
+    if theme == "book":
+        if folder := os.environ.get("BOOK_THEME_DIR"):
+            place = root / "_build" / OFFICIAL_THEME
+            place.parent.mkdir(parents=True)
+            place.symlink_to(Path(folder).resolve(), target_is_directory=True)
+        elif os.environ.get("THEME") != "book":
+            pytest.skip(ABSENT)
+    return build_site(root, theme)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,6 @@
-"""The published book in a browser, in both themes: what must hold whichever one wrote it.
-
-The official theme is taken from the folder that BOOK_THEME_DIR names (with its packages installed),
-or downloaded where THEME is `book`; elsewhere its tests are skipped.
-"""
+"""The published book in a browser, in both themes: what must hold whichever one wrote it."""
 
 import io
-import os
 import re
 import shutil
 from pathlib import Path
@@ -14,11 +9,11 @@ import pytest
 from PIL import Image, ImageColor
 
 from book.run import PAGES
-from book.site import OFFICIAL_THEME, build_site
 from drawing.style import GREY, INK
 
+from .conftest import build_in
+
 ROOT = Path(__file__).parents[2]
-ABSENT = "no official theme here: name its folder in BOOK_THEME_DIR, or set THEME=book"
 # Whether the place that the address names is on the screen, and the code of its cell.
 LANDED = """() => {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
@@ -39,14 +34,7 @@ def site(request, tmp_path_factory, serve):
             else:
                 root.mkdir(exist_ok=True)
                 shutil.copy(source, root)
-    if request.param == "book":
-        if folder := os.environ.get("BOOK_THEME_DIR"):
-            place = root / "_build" / OFFICIAL_THEME
-            place.parent.mkdir(parents=True)
-            place.symlink_to(Path(folder).resolve(), target_is_directory=True)
-        elif os.environ.get("THEME") != "book":
-            pytest.skip(ABSENT)
-    html = build_site(root, request.param)
+    html = build_in(root, request.param)
     return serve(html), html
 
 
@@ -140,6 +128,30 @@ def test_numbers_stay_on_one_line_at_the_right(visit):
     numbers = [cell for cell in cells if re.fullmatch(r"[\d.,]+( .*)?", cell[0])]
     assert len(numbers) >= 12
     assert {tuple(cell[1:]) for cell in numbers} == {("right", "nowrap")}
+
+
+def test_a_figures_text_is_not_cut(visit):
+    page = visit(viewport={"width": 390, "height": 844})
+    cut = page.locator("figure pre").evaluate_all(
+        "all => all.map(e => e.scrollWidth > e.clientWidth)"
+    )
+    assert cut and not any(cut)
+
+
+@pytest.mark.parametrize("reached", [True, False], ids=["KaTeX's style", "no other host"])
+def test_a_formula_is_drawn_once(visit, reached):
+    """The official theme writes it twice, and a style from another host hides one of the two."""
+    page = visit("/measuring/")
+    formulas, bases = page.locator("math"), page.locator(".katex .base")
+    if reached:  # of KaTeX's own rules those that show and hide
+        page.add_style_tag(
+            content=".katex .base { display: inline-block } .katex .katex-mathml { position:"
+            " absolute; clip: rect(1px, 1px, 1px, 1px); width: 1px; overflow: hidden }"
+        )
+    widths = formulas.evaluate_all("all => all.map(e => e.parentElement.offsetWidth)")
+    by_katex = reached and bases.count() > 0
+    assert len(widths) >= 8 and all((width <= 1) == by_katex for width in widths)
+    assert bases.count() == 0 or bases.first.is_visible() == by_katex
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
