@@ -123,7 +123,7 @@ def ladder_table(ladder: dict, kept: bool) -> Table:
     """
 
     def gain(rung):
-        between = f" ({rung['low']:+.4f} to {rung['high']:+.4f})" if "low" in rung else ""
+        between = f" ({rung['low']:+.4f}\xa0to\xa0{rung['high']:+.4f})" if "low" in rung else ""
         return f"{rung['gain']:+.4f}{between}"
 
     rows = [

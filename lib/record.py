@@ -171,7 +171,7 @@ def count_titles(titles: Titles) -> dict:
 
 def _why(tokenizer, lossy):
     reasons = Counter(tokenizer.why_lossy(title) for title in lossy)
-    return "; ".join(f"{count} {reason}" for reason, count in reasons.items()) or None
+    return "; ".join(f"{count:,} {reason}" for reason, count in reasons.items()) or None
 
 
 def check_record(record: dict, name: str) -> dict:

@@ -168,7 +168,7 @@ def test_the_ladder_is_told_in_two_tables_with_where_a_gain_lies():
         rungs[name]["kept"] = kept
     head, *kept = texts(tables.ladder_table({"rungs": rungs}, kept=True))
     assert head == ["change", "what we expected", "gain"]
-    between = "+0.5000 (+0.4800 to +0.5200)"
+    between = "+0.5000 (+0.4800\xa0to\xa0+0.5200)"
     assert kept == [["Muon", "it moves", between], ["mask", "it hides", "+0.2500"]]
     (left,) = texts(tables.ladder_table({"rungs": rungs}, kept=False))[1:]
-    assert left == ["gate", "it shuts", "-0.1000 (-0.2000 to +0.0000)"]
+    assert left == ["gate", "it shuts", "-0.1000 (-0.2000\xa0to\xa0+0.0000)"]
