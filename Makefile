@@ -40,7 +40,7 @@ $(VENV)/cluster: $(VENV)/book requirements-cluster.txt
 	$(BIN)/python -m pip install -q --no-compile -r requirements-cluster.txt
 	@touch $@
 
-cluster: $(VENV)/cluster ## install Ray as well, for runs on many machines
+cluster: $(VENV)/dev $(VENV)/cluster ## install Ray as well, for runs on many machines
 
 book: setup ## execute every notebook on the smoke preset into _build/book, render the site there
 	$(BOOK) book $(RESUME)

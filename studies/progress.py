@@ -53,7 +53,7 @@ class Progress:
 
     def _left(self):
         done = self._share()
-        if done <= self.before:
+        if done - self.before < 0.5:  # of a run: too little to go by
             return "time left not known yet"
         seconds = (time.monotonic() - self.begun) / (done - self.before) * (len(self.asked) - done)
         return f"about {_told(seconds)} left"

@@ -124,6 +124,8 @@ def train_steps(
                 write_json(results(out, preset, f"seeds/{one.name}"), record)
                 _write_differences(out, preset)
             found[one.name] = record
+            spread = f"mean {record['mean']:.4f}, standard deviation {record['sd']:.4f}"
+            print(f"{one.name:<16} {spread}: results/{preset}/seeds/{one.name}.json", flush=True)
     refuse_failed(outcomes)
     return found
 

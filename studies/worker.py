@@ -128,7 +128,7 @@ def _do(job, titles, place, out=None):
         torch.set_num_threads(job["threads"])
         if place is None:
             return {"identity": identity_of(config, titles)}
-        about = f"{job['name']} seed {config.seed}, {job['threads']} threads, on {_here()}"
+        about = f"{job['name']} seed {config.seed}, threads {job['threads']}, on {_here()}"
         print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: {about}")
         return trained(job["name"], config, titles, place, job["resume"], out)
     except Exception as error:  # whatever it is, it is told to who asked

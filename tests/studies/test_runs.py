@@ -114,7 +114,7 @@ def test_workers_give_the_records_of_one_run_after_another_in_their_order(
     for seed in SEEDS:
         assert told.count(f"seed {seed} ") == 1
         log = (tmp_path / f"one-{seed}" / "worker.log").read_text("utf-8")
-        assert f"one seed {seed}, 1 threads, on " in log
+        assert f"one seed {seed}, threads 1, on " in log
     # What was finished is taken as it is, whoever trained it, and wherever.
     again = runs.records(asked(tmp_path), TITLES)
     assert [lasting(record) for record in again] == here[1]
@@ -331,7 +331,11 @@ def test_the_line_for_all_says_how_many_and_how_long(tmp_path, monkeypatch, caps
     line = progress.Progress(four)
     line.show(2, 2, always=True)
     assert capsys.readouterr().out == "0 done, 2 running, 2 waiting; time left not known yet\n"
-    now[0] += 600
+    now[0] += 60
+    log(four[0], 3.0)  # a quarter of a run says little: the workers have only begun
+    line.show(2, 2, always=True)
+    assert capsys.readouterr().out.endswith("time left not known yet\n")
+    now[0] += 540
     log(four[0], 4.0)
     line.finished(four[0], "one seed 0: done")
     log(four[1], 1.0, 2.0)
