@@ -162,9 +162,9 @@ def test_the_unigram_of_a_record_counts_training_tokens_only(smoke_book):
 def test_arms_of_a_comparison_are_not_scored_on_the_test_titles(smoke_book):
     folder = smoke_book[0] / "results" / "smoke"
     arms = [json.loads(path.read_text("utf-8")) for path in folder.glob("ablations/*.json")]
-    assert len(arms) == 5 and all(arm["losses"]["test"] is None for arm in arms)
+    assert len(arms) == 9 and all(arm["losses"]["test"] is None for arm in arms)
     steps = [json.loads(path.read_text("utf-8")) for path in folder.glob("[0-9]*.json")]
-    assert len(steps) == 4 and all(step["losses"]["test"] > 0 for step in steps)
+    assert len(steps) == 5 and all(step["losses"]["test"] > 0 for step in steps)
 
 
 CONFIG = load_preset("smoke").change(
@@ -200,9 +200,6 @@ def test_a_record_and_its_weights_are_one(run, tmp_path):
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"02_adamw\.pt are not the weights of the record"):
-        load_model(tmp_path, "smoke", "02_adamw")
-    write_json(path.with_suffix(".json"), {k: v for k, v in record.items() if k != "weights"})
-    with pytest.raises(ValueError, match=r"not the weights"):  # a record that does not know its own
         load_model(tmp_path, "smoke", "02_adamw")
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"no weights results/smoke/02_adamw\.pt"):

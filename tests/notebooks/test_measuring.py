@@ -101,7 +101,7 @@ def test_lower_casing_is_told_marked_and_not_among_the_steps(smoke_book, titles)
     lossy = {part: sum(t != t.lower() for t in getattr(titles, part)) for part in ("val", "test")}
     assert record["tokenizer"]["lossless"] is False
     assert {part: record["tokenizer"]["lossy"][part] for part in lossy} == lossy
-    assert record["tokenizer"]["lossy"]["why"] == f"{sum(lossy.values())} hold capitals"
+    assert record["tokenizer"]["lossy"]["why"] == f"{sum(lossy.values()):,} hold capitals"
     step_one = read_record(out, "smoke", "02_adamw")
     assert record["config"] == step_one["config"]
     assert record["titles"]["val_chars"] == step_one["titles"]["val_chars"]
