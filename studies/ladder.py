@@ -10,7 +10,7 @@
   gain. That shows whether the gains on the smaller preset hold on the larger, for which one seed,
   without an error, will do.
 - A ladder that is there is gone on with where it is this very one: its record holds what it was
-  climbed with. A record of before, which does not, can be read, drawn and followed, no more.
+  climbed with.
 - Nothing here is scored on the test titles.
 """
 
@@ -44,7 +44,7 @@ from .statistics import SURELY, ask_all_at_once, judge
 START = LADDER["from"]
 FIXED = ("stories", "titles", "seeds", "like", "rungs")  # what nobody can vouch for
 _RUNG = exactly(
-    ("gain", "standard_error", "kept", "why", *SURELY, "p_holm", "titles", "title_nats"),
+    ("gain", "standard_error", "kept", "why", *SURELY, "p_holm", "titles"),
     title=TEXT,
     why=TEXT,
     changes={"type": "object"},
@@ -63,7 +63,6 @@ _RUNG = exactly(
     seconds=NUMBER,  # of one run, on average
 )
 SCHEMA = exactly(
-    ("like", "base", "identity", "accepted"),  # which records of before do not have
     preset={"enum": list(PRESETS)},
     stories={"type": "object"},
     titles={"type": "object"},
@@ -225,11 +224,6 @@ def _begun(out, preset, conditions, levers, verdicts, resume):
             f"{', '.join(lost)}. Leave out --levers, or write elsewhere (--out)."
         )
     advice = "Start over with --fresh, which writes over it, or write elsewhere (--out)."
-    if not {*conditions, "accepted"} <= record.keys():
-        raise ValueError(
-            f"{shown} does not say with which settings and code its rungs were trained, so nothing "
-            f"can be tried on top of them. {advice}"
-        )
     now = {
         name: {
             "changes": as_json(levers.get(name, rung)["changes"]),

@@ -35,7 +35,6 @@ DIFFERENCES = "differences"  # the record that compares each step with the step 
 
 _LIST = {"type": "array", "items": {"type": "number"}, "minItems": 2}
 SCHEMA = exactly(
-    ("identity", "accepted", "title_nats"),  # which records of before do not have
     step={"type": "string"},
     title={"type": "string"},
     preset={"enum": list(PRESETS)},
@@ -57,7 +56,7 @@ SCHEMA = exactly(
     environment={"type": "object"},
 )
 _DIFFERENCE = exactly(
-    ("p_paired", "titles"),  # where the seeds are the same, where the titles' nats are there
+    ("p_paired",),  # where the seeds are the same
     before={"type": "string"},
     difference={"type": "number"},
     standard_error={"type": "number", "minimum": 0},
@@ -249,7 +248,7 @@ def _published(out, step, config, titles, workers):
         return []
     if record["config"] != config.as_dict() or record["stories"] != titles.stories:
         return []
-    if record.get("identity") != identity_of(config, titles, workers):
+    if record["identity"] != identity_of(config, titles, workers):
         return []  # of other code, perhaps its notebook's own
     loss = f"{record['losses']['full_coverage']:.4f} nats per character"
     print(f"{step:<16} seed {config.seed} {loss}. Published before.", flush=True)
@@ -270,14 +269,13 @@ def _write_differences(out, preset):
         pair = [records.get(before), records.get(step)]
         if None in pair or not compare_alike(pair):
             continue
-        if differing(*(record.get("identity", {}).get("code", {}) for record in pair)):
+        if differing(*(record["identity"]["code"] for record in pair)):
             print(f"{step} is not compared with {before}: other code trained it.", flush=True)
             continue
         alike = pair[0]["seeds"] == pair[1]["seeds"]
         found = difference(*(record["full_coverage"] for record in pair), paired=alike)
-        if all("title_nats" in record for record in pair):
-            nats = (record["title_nats"] for record in pair)
-            found["titles"] = over_titles(*nats, pair[0]["titles"]["val_chars"])
+        nats = (record["title_nats"] for record in pair)
+        found["titles"] = over_titles(*nats, pair[0]["titles"]["val_chars"])
         differences[step] = {"before": before, **found}
     corrected = holm([found["p"] for found in differences.values()])
     for found, p in zip(differences.values(), corrected, strict=True):

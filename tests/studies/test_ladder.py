@@ -299,28 +299,14 @@ def test_a_run_that_was_accepted_is_said_in_the_record(climbed, tmp_path, monkey
     assert again["accepted"] == ["code.model"]
 
 
-@pytest.mark.parametrize("missing", ["like", "base", "identity", "accepted"])
-@pytest.mark.parametrize("resume", ["same", "accept"])
-def test_a_record_of_before_is_read_and_drawn_but_not_gone_on_with(climbed, part, missing, resume):
-    old = ladder.read_ladder(part, "smoke")
-    del old[missing]
-    write_json(path_of(part), old)
-    assert ladder.read_ladder(part, "smoke") == old
-    assert "AdamW" in repr(rows.ladder(part, "ladder", old))
-    with pytest.raises(ValueError, match="does not say with which settings and code"):
-        ladder.climb("smoke", TITLES, part, 2, FOUR, resume=resume)
-    assert not climbed[2] and ladder.read_ladder(part, "smoke") == old
-
-
 @pytest.mark.parametrize("preset", ["tiny", "small"])
 def test_a_published_ladder_can_be_read_and_says_of_which_settings_it_is(preset):
     record = ladder.read_ladder(BOOK, preset)
     names = [name for name in record["rungs"] if name != LADDER["from"]]
     levers = ladder.choose(names)
     assert set(levers) == set(names)
-    if "base" in record:  # those of before do not say
-        assert record["base"] == load_step(LADDER["from"], preset).as_dict()
-        assert ladder._verdicts(levers, record).keys() == set(names)  # the changes are today's
+    assert record["base"] == load_step(LADDER["from"], preset).as_dict()
+    assert ladder._verdicts(levers, record).keys() == set(names)  # the changes are today's
 
 
 def test_step_three_is_what_the_published_ladder_kept_but_for_two_settings():
