@@ -121,7 +121,7 @@ def pairs(
                               ha="right" if side < 0 else "left", va="center", fontsize=10,
                               color=own)  # fmt: skip
         _rows(axes, [row["name"] for row in rows])
-        axes.margins(x=0.32)  # room for the numbers
+        axes.margins(x=0.4 if "+" in digits else 0.32)  # room for the numbers
         axes.set(xlabel=xlabel, title=f"○ {columns[0]}   ● {columns[1]}\n{title}".rstrip())
 
     alt = f"{what}, {columns[0]} and {columns[1]}: " + "; ".join(
