@@ -39,8 +39,10 @@ function unread(scored) {
   const [unknown, bytes] = [having(/^<unk>$/), having(/^(<0x[\dA-F]{2}>)+$/)];
   return [
     cut.length &&
-      `It is too long, and is cut after the ${cut[0].model.window} tokens that a model reads: ${named(cut)}.`,
-    unknown.length && `What stands as <unk> is nothing that the tokenizer knows: ${named(unknown)}.`,
+      `It is too long, and is cut after the ${cut[0].model.window} tokens that a model reads, each at ` +
+        `another place, so that the losses do not compare: ${named(cut)}.`,
+    unknown.length &&
+      `What stands as <unk> is lost, so that these losses compare with no others: ${named(unknown)}.`,
     bytes.length &&
       `What has no token of its own, such as many an emoji, is read byte by byte: ${named(bytes)}.`,
   ].filter(Boolean);
@@ -177,10 +179,10 @@ function render({ model: given, el }) {
     row.told.textContent = '';
     row.body.replaceChildren();
     if (!result) return;
-    const { nats, bits } = totals(result, title, model.tokenizer);
+    const { nats, each, bits } = totals(result, title, model.tokenizer);
     const hard = hardest(result, model.tokenizer);
     row.told.textContent =
-      `${nats.toFixed(1)} nats, ${bits.toFixed(2)} bits per character; ` +
+      `${nats.toFixed(1)} nats; ${each.toFixed(2)} nats or ${bits.toFixed(2)} bits per character; ` +
       `hardest: “${hard.word}”, ${hard.nats.toFixed(1)} nats`;
     const choose = (at, buttons) => {
       const open = buttons[at].getAttribute('aria-pressed') === 'true';

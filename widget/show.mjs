@@ -44,12 +44,12 @@ function percent(p) {
   return `${value >= 0.1 || value === 0 ? value.toFixed(1) : value.toPrecision(1)} %`;
 }
 
-/** The loss of a scored title: in nats, and in bits per character. */
+/** The loss of a scored title: `{nats, each, bits}`, the last two per character. */
 export function totals({ ids, losses, cut }, title, tokenizer) {
   const nats = losses.reduce((sum, loss) => sum + loss, 0);
   const read = cut ? tokenizer.decode(ids).replace(/^ /, '') : title;
   const characters = [...read].length + (cut ? 0 : EOS_CHARACTERS);
-  return { nats, bits: nats / Math.LN2 / characters };
+  return { nats, each: nats / characters, bits: nats / Math.LN2 / characters };
 }
 
 /** The word whose tokens cost the most: `{word, nats}`. A mark of capitals is part of its word. */
@@ -141,7 +141,7 @@ export const STYLE = `
 .try label { display: block; font-weight: 600; font-size: .9em; }
 .try textarea, .try input[type=number], .try input[type=text], .try select { font: inherit; color: inherit; background: transparent; border: 1px solid var(--edge); border-radius: 6px; padding: .4em .6em; }
 .try textarea, .try label > :not(output) { font-weight: 400; }
-.try textarea { display: block; width: 100%; min-height: 3.4em; resize: vertical; field-sizing: content; }
+.try textarea { display: block; width: 100%; min-height: 3.4em; max-height: 12em; resize: vertical; field-sizing: content; }
 .try button:not(.token) { font: inherit; font-size: .9em; color: inherit; background: transparent; border: 1px solid var(--edge); border-radius: 6px; padding: .35em .8em; min-height: 2.4em; cursor: pointer; }
 .try button:not(.token):hover { border-color: currentColor; }
 .try :focus-visible { outline: 2px solid light-dark(#1c5687, #85b8e4); outline-offset: 1px; }

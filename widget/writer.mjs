@@ -48,7 +48,7 @@ export function writer(start, take) {
   const from = () => Math.trunc(Math.abs(Number(seed.value))) % 2 ** 32;
 
   function offer(loaded) {
-    if (!rows.length) said.textContent = '';
+    if (!rows.length) said.textContent = 'It goes on from what stands in the box, or from nothing.';
     rows = loaded;
     who.replaceChildren(...rows.map(({ step, name }) => make('option', { value: step }, name)));
     who.value = chosen ?? rows.at(-1).step;
@@ -69,6 +69,7 @@ export function writer(start, take) {
     const { model, name, known } = rows.find(({ step }) => step === who.value);
     const [temperature, number] = [Number(heat.value), from()];
     const ids = model.tokenizer.encode(title);
+    const isAgain = again.getRootNode().activeElement === again; // it is hidden meanwhile
     again.hidden = read.hidden = true;
     const own = make('b');
     written.replaceChildren(title, own);
@@ -99,6 +100,7 @@ export function writer(start, take) {
     isWriting = false;
     go.textContent = 'Write a headline';
     again.hidden = read.hidden = false;
+    if (isAgain) again.focus();
   }
 
   const element = make('div', { class: 'step', role: 'group', 'aria-label': 'Write a headline' },
