@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,7 @@ class Wrong(Files):
             self.end_headers()
             whole = len(content) if self.wrong == "changed" else len(content) // 2
             self.wfile.write(content[:whole])
+            time.sleep(1 if self.wrong == "cut" else 0)  # what came is read before the end is seen
             self.close_connection = True
             return None
         return super().do_GET()
@@ -270,7 +272,7 @@ def test_writing_can_be_stopped(visit):
         ("   ", "There is nothing to read"),
         ("a word and " * 700, "It is too long: only its first 5,000 characters are read."),
         ("a word and " * 450, r"is cut after the \d+ tokens"),
-        ("Robots 😀👩‍👩‍👧 at work", "(is read byte by byte|nothing that the tokenizer knows)"),
+        ("Robots 😀👩‍👩‍👧 at work", "(is read byte by byte|compare with no others)"),
         ("שלום עולם", "right to left"),
         ("abc \u202egnihtemos", "right to left"),
         ("a\x07b\x00c", "It holds control characters"),
@@ -295,7 +297,7 @@ def test_what_is_odd_is_said_and_the_page_keeps_working(visit, text, told):
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ("cut", r"The connection was lost after \d+\.\d+ of|The connection was lost after"),
+        ("cut", r"The connection was lost after \d+\.\d+ MB of"),
         ("changed", r"This is not the file that the page was made with: its SHA-256 begins with"),
         ("gone", r"The server has no such file \(it answered 404\)"),
     ],
