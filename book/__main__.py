@@ -237,18 +237,16 @@ def _bench(options):
 
 def _export(options):
     from lib.export import write_model
-    from lib.record import load_model, read_record, read_steps
+    from lib.record import load_model, read_record
 
-    records = read_steps(options.out, options.preset)
-    # Not ranked with those, but tried beside them: a step whose model sees more than titles.
-    ranked = {record["step"] for record in records}
-    weights = (Path(options.out) / "results" / options.preset).glob("[0-9]*.pt")
-    others = sorted(p.stem for p in weights if p.with_suffix(".json").exists())
-    records += [read_record(options.out, options.preset, s) for s in others if s not in ranked]
-    for record in records:
-        model, tokenizer = load_model(options.out, options.preset, record["step"])
+    weights = sorted((options.out / "results" / options.preset).glob("[0-9]*.pt"))
+    if not weights:
+        raise FileNotFoundError(f"no weights in results/{options.preset}: run the steps first")
+    for step in (path.stem for path in weights):
+        model, tokenizer = load_model(options.out, options.preset, step)
+        record = read_record(options.out, options.preset, step)
         if write_model(options.out, model, tokenizer, record):
-            print(f"results/{options.preset}/{record['step']}/model.bin")
+            print(f"results/{options.preset}/{step}/model.bin")
 
 
 def _site(options):

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from .rows import GAIN, points
+from .rows import GAIN, name_rows, points
 from .style import GREY, OTHER, Drawing, caption, draw
 from .tables import Table
 from .text import shown
@@ -30,10 +30,7 @@ def gains(out, label: str, found: dict, record: dict) -> Drawing:
             axes.plot(gain, place, "o", color=OTHER, markersize=7, zorder=3)
             axes.annotate(f"{gain:+.3f}", (end, place), (8, 0), va="center",
                           textcoords="offset points", fontsize=10)  # fmt: skip
-        axes.set_yticks(range(len(arms)), [arm["title"] for arm in arms])
-        axes.set_ylim(len(arms) - 0.4, -0.6)
-        axes.tick_params(axis="y", length=0)
-        axes.grid(axis="x")
+        name_rows(axes, [arm["title"] for arm in arms])
         axes.margins(x=0.25)
         bars = "bars: over seeds above, over titles below"
         axes.set(xlabel=GAIN, title=f"{bars}\n{caption(record)}")

@@ -83,7 +83,7 @@ def points(
             text = f"{row.value:.3f}" + ("" if row.ranked else " not ranked")
             axes.annotate(text, (row.value, place), (9, 0), textcoords="offset points",
                           va="center", fontsize=10, color=row.color)  # fmt: skip
-        _rows(axes, data["name"])
+        name_rows(axes, data["name"])
         axes.set(xlabel=xlabel, title=title)
 
     alt = f"{what}: " + ", ".join(
@@ -120,7 +120,7 @@ def pairs(
                 axes.annotate(text, (value, place), (8 * side, 0), textcoords="offset points",
                               ha="right" if side < 0 else "left", va="center", fontsize=10,
                               color=own)  # fmt: skip
-        _rows(axes, [row["name"] for row in rows])
+        name_rows(axes, [row["name"] for row in rows])
         axes.margins(x=0.4 if "+" in digits else 0.32)  # room for the numbers
         axes.set(xlabel=xlabel, title=f"○ {columns[0]}   ● {columns[1]}\n{title}".rstrip())
 
@@ -132,7 +132,7 @@ def pairs(
     return draw(out, label, data, alt, plot, 1.3 + 0.36 * len(rows))
 
 
-def _rows(axes, names):
+def name_rows(axes, names: list[str]) -> None:
     """Name the rows of a figure, the first on top."""
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
@@ -162,7 +162,7 @@ def ladder(out, label: str, record: dict) -> Drawing:
                       zorder=3)  # fmt: skip
             axes.annotate(f"{rung['gain']:+.3f}", (max(*ends, 0), place), (8, 0), va="center",
                           textcoords="offset points", fontsize=10)  # fmt: skip
-        _rows(axes, [rung["title"] for rung in rungs])
+        name_rows(axes, [rung["title"] for rung in rungs])
         axes.margins(x=0.2)
         axes.set(xlabel=GAIN, title=f"● kept   ○ not kept\n{caption(record)}, {_seeds(count)}")
 
@@ -219,7 +219,7 @@ def seeds(out, label: str, records: list[dict]) -> Drawing:
             axes.plot([mean] * 2, [place - 0.25, place + 0.25], color=own)
             axes.annotate(f"{mean:.3f}", (max(losses), place), (9, 0), va="center", color=own,
                           textcoords="offset points", fontsize=10)  # fmt: skip
-        _rows(axes, [record["title"] for record in records])
+        name_rows(axes, [record["title"] for record in records])
         axes.margins(x=0.2)
         axes.set(xlabel=LOSS, title=f"{caption(records[-1])}, a point a seed")
 

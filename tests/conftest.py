@@ -44,6 +44,17 @@ def pytest_xdist_make_scheduler(config, log):
     return BookByBook(config, log)
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """Models as small as these train no faster on two threads, and far slower beside others."""
+    import torch  # not before OMP_NUM_THREADS is set
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def smoke_book(tmp_path_factory):
     """The folder of a book run on `smoke` through the command line, and what it printed."""

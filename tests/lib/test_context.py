@@ -22,6 +22,8 @@ from lib.train import train
 
 from .test_data import ask
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 BOTH = ("domain", "time")
 CONFIG = load_preset("smoke", optimizer="adamw", learning_rate=3e-3, betas=(0.9, 0.95)).change(
     tokenizer="sp_bpe",
@@ -33,14 +35,6 @@ CONFIG = load_preset("smoke", optimizer="adamw", learning_rate=3e-3, betas=(0.9,
     windows="titles",
     num_titles=200,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 from book.site import OFFICIAL_THEME, build_site
@@ -44,6 +45,16 @@ def build_sample(folder, base=""):
     run = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stdout + run.stderr
     return folder / "_build" / "html", run.stdout + run.stderr
+
+
+def serious_issues(page, within: str | None = None) -> list[str]:
+    """What axe finds serious or critical in a page, or in what the selector `within` names."""
+    return [
+        f"{page.url}: {issue['id']}: {node['html'][:120]}: {node['failureSummary']}"
+        for issue in Axe().run(page, context=within).response["violations"]
+        if issue["impact"] in ("serious", "critical")
+        for node in issue["nodes"]
+    ]
 
 
 def build_in(root, theme):

@@ -6,10 +6,9 @@ import socket
 from contextlib import suppress
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import TimeoutError, expect
 
-from .conftest import build_sample, without_images
+from .conftest import build_sample, serious_issues, without_images
 
 PHONE = {"viewport": {"width": 390, "height": 844}}
 # The target of a page's address, and whether it is on the screen.
@@ -277,14 +276,7 @@ def test_no_serious_accessibility_issue(open_page, paths, scheme):
     start = page.url.rstrip("/")
     for path in paths:
         page.goto(start + path)
-        found = Axe().run(page).response["violations"]
-        serious = [
-            f"{path}: {issue['id']}: {node['html'][:120]}: {node['failureSummary']}"
-            for issue in found
-            if issue["impact"] in ("serious", "critical")
-            for node in issue["nodes"]
-        ]
-        assert not serious, "\n".join(serious)
+        assert not serious_issues(page)
 
 
 def test_the_skip_link_and_focus_are_seen(open_page):

@@ -11,10 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from .conftest import Files, build_in, build_sample
+from .conftest import Files, build_in, build_sample, serious_issues
 
 WORDS = "Show HN: A lightweight compiler written in Rust for remote work"
 SLOW = {"timeout": 30_000}
@@ -389,14 +388,7 @@ def test_a_loaded_page_fits_and_can_be_read_by_all(visit, theme, scheme, width):
     wide = "all => all.filter(e => e.getBoundingClientRect().right > innerWidth).length"
     assert page.locator(".try *").evaluate_all(wide) == 0
     ours = None if theme == "plain" else "article"  # the official theme's frame is not ours
-    found = Axe().run(page, context=ours).response["violations"]
-    serious = [
-        f"{issue['id']}: {node['html'][:120]}: {node['failureSummary']}"
-        for issue in found
-        if issue["impact"] in ("serious", "critical")
-        for node in issue["nodes"]
-    ]
-    assert not serious, "\n".join(serious)
+    assert not serious_issues(page, ours)
 
 
 def losses(page, name):

@@ -1,12 +1,8 @@
-"""Models as small as these train no faster on two threads, and far slower beside others."""
+"""What all tests of the studies run with."""
 
 import pytest
-import torch
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def few_threads(one_thread):
+    """One, since what they train is small."""
