@@ -32,6 +32,7 @@ def gains(out, label: str, found: dict, record: dict) -> Drawing:
                           textcoords="offset points", fontsize=10)  # fmt: skip
         name_rows(axes, [arm["title"] for arm in arms])
         axes.margins(x=0.25)
+        axes.locator_params(axis="x", nbins=5)  # gains are small, and their numbers long
         bars = "bars: over seeds above, over titles below"
         axes.set(xlabel=GAIN, title=f"{bars}\n{caption(record)}")
 
