@@ -68,8 +68,8 @@ ladder search: PRESET = tiny
 ladder: $(VENV)/dev $(if $(RAY),cluster) ## STORIES=path [SEEDS=3 PRESET=tiny LEVERS="muon mask" LIKE=tiny WORKERS=2 RAY=auto]: try the changes of step three in turn
 	$(BOOK) ladder --preset $(PRESET) --seeds $(or $(SEEDS),3) $(if $(LEVERS),--levers $(LEVERS)) $(if $(LIKE),--like $(LIKE)) $(FLAGS) $(WHERE)
 
-search: $(VENV)/dev ## STORIES=path [TRIALS=20 PRESET=tiny STORAGE=url]: tune step three's settings together
-	$(BOOK) search --preset $(PRESET) --trials $(or $(TRIALS),20) $(if $(STORAGE),--storage "$(STORAGE)") $(FLAGS)
+search: $(VENV)/dev ## STORIES=path [STEP=public_best TRIALS=20 PRESET=tiny LIKE=tiny STORAGE=url]: tune a step's settings together
+	$(BOOK) search --preset $(PRESET) --trials $(or $(TRIALS),20) $(if $(LIKE),--like $(LIKE)) $(if $(STORAGE),--storage "$(STORAGE)") $(FLAGS)
 
 bench: PRESET = small
 bench: $(VENV)/dev ## STORIES=path [PRESET=small]: tokens per second, beside the plain loop of tests/reference.py

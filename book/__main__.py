@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lib.config import PRESETS
 from lib.files import BOOK
-from lib.steps import PUBLIC_BEST, RECIPES, STEPS
+from lib.steps import PUBLIC_BEST, RECIPES, SEARCHES, STEPS
 
 from . import repository, site
 from .run import ON_CPU, BookError, prepare_cpu, publish, resolve_stories, run
@@ -110,12 +110,16 @@ def _parser():
     shares(sub)
     sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
 
-    sub = command("search", _search, "tune the settings of step three together, with Optuna")
+    sub = command("search", _search, "tune the settings of a step together, with Optuna")
     trains(sub, "tiny")
+    sub.add_argument("--step", choices=SEARCHES, default=next(iter(SEARCHES)),
+                     help="whose settings (default: %(default)s)")  # fmt: skip
     sub.add_argument("--trials", type=int, default=20, metavar="N",
                      help="how many more (default: %(default)s)")  # fmt: skip
     sub.add_argument("--storage", metavar="URL", help="the study's database, as Optuna takes it "
                      "(default: SQLite, _build/search.db)")  # fmt: skip
+    sub.add_argument("--like", metavar="PRESET",
+                     help="begin with the best trials of the search on this preset")  # fmt: skip
     sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
 
     sub = command("bench", _bench, "measure tokens per second, beside a plain loop")
@@ -208,9 +212,10 @@ def _search(options):
 
     _needs("optuna")
     _, titles = resolve_stories(options.preset, options.stories)
-    search.search(
-        options.preset, titles, options.out, options.trials, options.storage, options.resume
-    )
+    step, resume, out = options.step, options.resume, options.out
+    like = search.read_search(out, step, options.like) if options.like else None
+    given = step, options.preset, titles, out, options.trials, options.storage, resume, like
+    search.search(*given)
 
 
 def _workers(options):

@@ -36,7 +36,7 @@ from .repository import uncommitted
 PACKAGES = ("lib", "studies", "drawing")  # what a notebook may import of the book
 TABLES = (  # which no notebook writes
     "*.csv",
-    *(f"results/*/{name}" for name in ("seeds/*.json", "ladder.json", "search.json", "bench.json")),
+    *(f"results/*/{name}.json" for name in ("seeds/*", "search/*", "ladder", "bench")),
     *(f"results/*/{name}.json" for name in RECIPES),
 )
 PAGES = ("*.md", "*.bib", "myst.yml", "docs", "plugins", "theme", "widget")  # beside notebooks

@@ -201,12 +201,12 @@ LEVERS = {
     },
 }
 
-# What `search` tunes together, from the settings of one step. A pair is a range, with
-# "log" where it is searched by its logarithm; a list is what may be chosen. A name that
-# ends in _factor multiplies the step's own value, so that a search serves every preset.
-SEARCH = {
-    "from": "04_lowest_loss",
-    "space": {
+# What `search` tunes together, by the step or recipe whose settings it starts from. A pair
+# is a range, with "log" where it is searched by its logarithm; a list is what may be chosen.
+# A name that ends in _factor multiplies the step's own value, so that a search serves every
+# preset. The recipe's is there to give it the chance that step three had on a small preset.
+SEARCHES = {
+    "04_lowest_loss": {
         "muon_learning_rate": (0.005, 0.08, "log"),
         "learning_rate": (1e-3, 2e-2, "log"),
         "muon_weight_decay": (0.03, 3.0, "log"),
@@ -218,5 +218,13 @@ SEARCH = {
         "vocab_factor": [0.5, 1.0, 2.0],
         "depth_factor": [1.0, 1.5, 2.0],
         "width_factor": [0.75, 1.0, 1.5],
+    },
+    PUBLIC_BEST: {
+        "muon_learning_rate": (0.0025, 0.04, "log"),
+        "learning_rate": (1e-4, 1e-2, "log"),
+        "muon_weight_decay": (0.03, 3.0, "log"),
+        "dropout": (0.05, 0.4),
+        "r_drop": (0.5, 8.0, "log"),
+        "decay": (0.1, 0.8),
     },
 }

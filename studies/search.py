@@ -1,7 +1,8 @@
-"""The joint search for step three's settings, with Optuna: what interacts is tuned together.
+"""The joint search for a step's settings, with Optuna: what interacts is tuned together.
 
-- A trial is one run of step three with some settings changed; its value is the full-coverage loss
+- A trial is one run of the step with some settings changed; its value is the full-coverage loss
   on the validation titles, nats per character. No trial is scored on the test titles.
+- The first trial is the step as it is, the next are the best of a smaller preset's, where asked.
 - The study lies in a database (SQLite, or any storage that Optuna takes), so that a search can be
   stopped, continued, and worked on by many processes or machines at once: each runs this with the
   same storage. A trial whose process died is marked as failed and queued again by the next one.
@@ -10,6 +11,7 @@
 - Only `search` needs Optuna; what a search came to is read without it.
 """
 
+import shutil
 import time
 import warnings
 from datetime import UTC, datetime
@@ -19,14 +21,14 @@ from lib.config import PRESETS, Config, load_step
 from lib.data import Titles
 from lib.files import NUMBER, TEXT, as_json, check, exactly, held, read_json, results, write_json
 from lib.identity import digest, modules
-from lib.steps import SEARCH
+from lib.steps import SEARCHES
 from lib.train import train
 
 from .identity import differing, tell
 
-STEP = SEARCH["from"]
 FIXED = ("stories", "space")  # what nobody can vouch for
 HEARTBEAT = 30  # seconds between two signs of life of a running trial
+TAKEN = 5  # trials of a smaller preset that a search begins with
 
 SCHEMA = exactly(
     study=TEXT,  # its name in the database
@@ -47,14 +49,14 @@ SCHEMA = exactly(
 )
 
 
-def suggest(trial, config: Config) -> dict:
-    """Return the changes of `config` that `trial` tries: those of `lib.steps.SEARCH`.
+def suggest(trial, config: Config, space: dict) -> dict:
+    """Return the changes of `config` that `trial` tries, of `space` (`lib.steps.SEARCHES`).
 
     What would be a vocabulary that `config` cannot have is not asked for: two names of one
     configuration would be two trials of one thing.
     """
     drawn = {}
-    for name, values in SEARCH["space"].items():
+    for name, values in space.items():
         if isinstance(values, list):
             if name == "vocab_factor":
                 values = _different(config, values)
@@ -80,50 +82,58 @@ def _different(config, factors):
 
 
 def search(
+    step: str,
     preset: str,
     titles: Titles,
     out: Path,
     trials: int,
     storage: str | None = None,
     resume: str = "same",
+    like: dict | None = None,
 ):
-    """Run `trials` more trials on the study of `preset`, a line each; return the study.
+    """Run `trials` more trials on the study of `step` on `preset`, a line each; return the study.
 
     `storage` is a URL as Optuna takes it; without one it is SQLite's in `out/_build/search.db`.
-    Writes all trials so far to `out/results/<preset>/search.json`. `resume` "fresh" removes the
-    trials that the study has and begins again, so one process says it, not many; "accept" goes on
-    with the study of the record that is there, although code or settings differ.
+    Writes all trials so far to `out/results/<preset>/search/<step>.json`. `like` is such a record
+    of another preset: its best trials are tried first. `resume` "fresh" removes the trials that
+    the study has and begins again, so one process says it, not many; "accept" goes on with the
+    study of the record that is there, although code or settings differ. A trial whose process died
+    continues from its checkpoint.
 
     Raises ValueError where that record is of another study, or has trials that the database does
     not have.
     """
     import optuna
 
-    base = load_step(STEP, preset)
-    known = as_json(
-        {
-            "stories": titles.stories,
-            "base": base.as_dict(),
-            "space": SEARCH["space"],
-            "code": modules(),
-        }
-    )
-    name, accepted = _named(out, preset, known, resume)
-    folder = Path(out) / "_build" / f"search-{preset}"
+    base, space = load_step(step, preset), SEARCHES[step]
+    known = {"stories": titles.stories, "base": base.as_dict(), "space": space, "code": modules()}
+    known = as_json(known)
+    name, accepted = _named(out, step, preset, known, resume)
+    folder = Path(out) / "_build" / f"search-{step}-{preset}"
     folder.mkdir(parents=True, exist_ok=True)
+    checkpoints = folder / name
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     database = _open(storage or f"sqlite:///{folder.parent / 'search.db'}")
     if resume == "fresh" and name in optuna.get_all_study_names(database):
         optuna.delete_study(study_name=name, storage=database)
+        shutil.rmtree(checkpoints, ignore_errors=True)
     study = optuna.create_study(storage=database, study_name=name, load_if_exists=True)
-    about = {"study": name, "step": STEP, "preset": preset, **known, "accepted": accepted}
+    about = {"study": name, "step": step, "preset": preset, **known, "accepted": accepted}
     about["titles"] = {"train": len(titles.train), "val": len(titles.val)}
     if resume != "fresh":
         _refuse_loss(out, about, study)
 
+    with held(folder):  # two processes begin with the same trials: they are queued once
+        for first in (_as_it_is(base, space), *_best(like)):
+            study.enqueue_trial(first, skip_if_exists=True)
+
     def run(trial):
-        config = base.change(**suggest(trial, base))
-        return train(config, titles, quiet=True).curve[-1]["full_coverage"]
+        config = base.change(**suggest(trial, base, space))
+        own = checkpoints / digest(config.as_dict())
+        resume = "accept" if accepted else "same"
+        run = train(config, titles, folder=own, resume=resume, quiet=True)
+        shutil.rmtree(own, ignore_errors=True)
+        return run.curve[-1]["full_coverage"]
 
     def say(study, trial):
         if trial.value is None:
@@ -136,6 +146,17 @@ def search(
     # A diverged run is a failed trial, not the end of the search.
     study.optimize(run, n_trials=trials, callbacks=[say], catch=(FloatingPointError,))
     return study
+
+
+def _as_it_is(config, space):
+    """Return what a trial draws from `space` where nothing of `config` is changed."""
+    return {n: 1.0 if n.endswith("_factor") else getattr(config, n) for n in space}
+
+
+def _best(like):
+    """Return what the best trials of the record `like` drew, the best first."""
+    trials = sorted(like["trials"] if like else (), key=lambda trial: trial["loss"])
+    return [trial["changes"] for trial in trials[:TAKEN]]
 
 
 def _open(url):
@@ -157,29 +178,29 @@ def _open(url):
             time.sleep(seconds)
 
 
-def read_search(out: str | Path, preset: str) -> dict:
-    """Return the record of the search on `preset` under `out`.
+def read_search(out: str | Path, step: str, preset: str) -> dict:
+    """Return the record of the search for settings of `step` on `preset` under `out`.
 
     Raises FileNotFoundError where there is none, ValueError where it is damaged.
     """
-    return read_json(out, preset, "search", "run `python -m book search`", SCHEMA)
+    return read_json(out, preset, f"search/{step}", "run `python -m book search`", SCHEMA)
 
 
-def _named(out, preset, known, resume):
+def _named(out, step, preset, known, resume):
     """Return the name of the study to go on with, and what of it differs but is accepted.
 
     Raises ValueError, naming what differs, where the record that is there is of another study.
     """
-    name = f"{preset}-{STEP}-{digest(known)}"
-    if resume == "fresh" or not results(out, preset, "search").exists():
+    name = f"{preset}-{step}-{digest(known)}"
+    if resume == "fresh" or not results(out, preset, f"search/{step}").exists():
         return name, []
-    there = read_search(out, preset)
+    there = read_search(out, step, preset)
     differ = differing({key: there[key] for key in known}, known)
     fixed = {name: pair for name, pair in differ.items() if name.split(".")[0] in FIXED}
     if fixed or (differ and resume != "accept"):
         vouch = "Write" if fixed else "Vouch that this does not matter (--accept), or write"
         raise ValueError(
-            f"results/{preset}/search.json is of another study; what differs is "
+            f"results/{preset}/search/{step}.json is of another study; what differs is "
             f"{tell(fixed or differ)}. {vouch} over it with --fresh, or elsewhere (--out)."
         )
     return there["study"], sorted({*there["accepted"], *differ})
@@ -192,15 +213,15 @@ def _complete(study):
 
 def _refuse_loss(out, about, study):
     """Raise ValueError where the record that is there holds what the study does not."""
-    preset = about["preset"]
+    step, preset = about["step"], about["preset"]
     try:
-        there = read_search(out, preset)
+        there = read_search(out, step, preset)
     except FileNotFoundError:
         return
     trials = _complete(study)  # read after the record, so that they are no fewer
     if there["study"] != about["study"] or any(t not in trials for t in there["trials"]):
         raise ValueError(
-            f"results/{preset}/search.json holds {len(there['trials'])} trials of the study "
+            f"results/{preset}/search/{step}.json holds {len(there['trials'])} trials of the study "
             f"{there['study']}, which are not in this database's {about['study']}. Pass the "
             "database that has them (--storage), write over them with --fresh, or write elsewhere "
             "(--out)."
@@ -208,15 +229,15 @@ def _refuse_loss(out, about, study):
 
 
 def _write(study, about, out, resume):
-    preset, complete = about["preset"], None
+    name, complete = f"search/{about['step']}", None
     while complete != (trials := _complete(study)):
         complete = trials  # a machine elsewhere may have finished a trial, and written less
         if resume != "fresh":
             _refuse_loss(out, about, study)
         record = {**about, "created": datetime.now(UTC).isoformat(timespec="seconds")}
         record["trials"] = trials
-        check(record, SCHEMA, f"results/{preset}/search.json")
-        write_json(results(out, preset, "search"), record)
+        check(record, SCHEMA, f"results/{about['preset']}/{name}.json")
+        write_json(results(out, about["preset"], name), record)
 
 
 def _short(value):

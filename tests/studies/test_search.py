@@ -12,14 +12,16 @@ import pytest
 from book import __main__ as command_line
 from lib.config import PRESETS, changed, load_step
 from lib.files import held, results, write_json
-from lib.steps import SEARCH
+from lib.steps import PUBLIC_BEST, SEARCHES
 from studies import search
 
 from .small import CONFIG, CONTEXT, TITLES, other_code, start, wait_until_it_waits
 
+STEP = "04_lowest_loss"
 
-def _only_rate(trial, _):
-    return {"learning_rate": trial.suggest_float("learning_rate", 0.001, 1)}
+
+def _only_rate(trial, *_):
+    return {"learning_rate": trial.suggest_float("learning_rate", 1e-4, 1)}
 
 
 def _work(out, trials, started=None):
@@ -34,7 +36,7 @@ def _work(out, trials, started=None):
             time.sleep(600)
 
         search.train = hang
-    search.search("smoke", TITLES, out, trials)
+    search.search(STEP, "smoke", TITLES, out, trials)
 
 
 def _studies(out):
@@ -52,7 +54,7 @@ def quick(monkeypatch):
     noted = []
 
     class Run:
-        def __init__(self, config, titles, quiet):
+        def __init__(self, config, titles, folder, resume, quiet):
             noted.append(config)
             self.curve = [{"full_coverage": 9.0}, {"full_coverage": config.learning_rate}]
 
@@ -71,7 +73,7 @@ def test_two_workers_on_one_study_lose_no_trial_and_run_none_twice(tmp_path):
     assert [trial.number for trial in trials] == list(range(6))
     assert all(trial.state.is_finished() and trial.value is not None for trial in trials)
     assert len({trial.params["learning_rate"] for trial in trials}) == 6
-    record = search.read_search(tmp_path, "smoke")
+    record = search.read_search(tmp_path, STEP, "smoke")
     assert [t["number"] for t in record["trials"]] == list(range(6))
     assert [t["loss"] for t in record["trials"]] == [trial.value for trial in trials]
 
@@ -104,9 +106,9 @@ def test_a_run_that_diverges_is_a_failed_trial_and_the_search_goes_on(tmp_path, 
         return made
 
     monkeypatch.setattr(search, "train", diverge_once)
-    study = search.search("smoke", TITLES, tmp_path, 2)
+    study = search.search(STEP, "smoke", TITLES, tmp_path, 2)
     assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
-    (trial,) = search.read_search(tmp_path, "smoke")["trials"]
+    (trial,) = search.read_search(tmp_path, STEP, "smoke")["trials"]
     assert trial["number"] == 1
     assert trial["loss"] == trial["changes"]["learning_rate"] == quick[1].learning_rate
 
@@ -118,8 +120,8 @@ def other_stories():
 def test_two_sets_of_stories_are_two_studies_of_one_database(tmp_path, quick):
     storage = f"sqlite:///{tmp_path / 'both.db'}"
     for out, titles, trials in (("a", TITLES, 1), ("b", other_stories(), 2), ("a", TITLES, 2)):
-        search.search("smoke", titles, tmp_path / out, trials, storage)
-    a, b = (search.read_search(tmp_path / out, "smoke") for out in ("a", "b"))
+        search.search(STEP, "smoke", titles, tmp_path / out, trials, storage)
+    a, b = (search.read_search(tmp_path / out, STEP, "smoke") for out in ("a", "b"))
     assert len(a["trials"]) == 3 and len(b["trials"]) == 2 and a["study"] != b["study"]
     assert set(optuna.get_all_study_names(storage)) == {a["study"], b["study"]}
     assert b["stories"]["sha256"] == "0" * 64
@@ -132,12 +134,12 @@ def test_settings_space_code_and_preset_make_another_study(tmp_path, quick, monk
             if change == "settings":
                 patch.setattr(search, "load_step", lambda *_: CONFIG.change(dropout=0.3))
             if change == "space":
-                patch.setitem(SEARCH["space"], "dropout", (0.0, 0.6))
+                patch.setitem(SEARCHES[STEP], "dropout", (0.0, 0.6))
             if change == "code":
                 other_code(patch, search)
             preset = "tiny" if change == "preset" else "smoke"
-            search.search(preset, TITLES, tmp_path / str(i), 1)
-            names.add(search.read_search(tmp_path / str(i), preset)["study"])
+            search.search(STEP, preset, TITLES, tmp_path / str(i), 1)
+            names.add(search.read_search(tmp_path / str(i), STEP, preset)["study"])
     assert len(names) == 5
     assert {name.split("-")[0] for name in names} == {"smoke", "tiny"}
     assert all("04_lowest_loss" in name for name in names)
@@ -148,28 +150,28 @@ def test_settings_space_code_and_preset_make_another_study(tmp_path, quick, monk
 def test_a_study_that_does_not_compare_is_refused_by_name(
     tmp_path, quick, monkeypatch, change, resume
 ):
-    search.search("smoke", TITLES, tmp_path, 2)
-    there = search.read_search(tmp_path, "smoke")
+    search.search(STEP, "smoke", TITLES, tmp_path, 2)
+    there = search.read_search(tmp_path, STEP, "smoke")
     if change == "space":
-        monkeypatch.setitem(SEARCH["space"], "dropout", (0.0, 0.6))
+        monkeypatch.setitem(SEARCHES[STEP], "dropout", (0.0, 0.6))
     titles, what = (TITLES, "space.dropout") if change == "space" else (other_stories(), "stories")
     with pytest.raises(ValueError, match=rf"another study; what differs is {what}.*\. Write over"):
-        search.search("smoke", titles, tmp_path, 1, resume=resume)
-    assert len(quick) == 2 and search.read_search(tmp_path, "smoke") == there
-    search.search("smoke", titles, tmp_path, 1, resume="fresh")
-    assert len(search.read_search(tmp_path, "smoke")["trials"]) == 1
+        search.search(STEP, "smoke", titles, tmp_path, 1, resume=resume)
+    assert len(quick) == 2 and search.read_search(tmp_path, STEP, "smoke") == there
+    search.search(STEP, "smoke", titles, tmp_path, 1, resume="fresh")
+    assert len(search.read_search(tmp_path, STEP, "smoke")["trials"]) == 1
 
 
 def test_a_study_of_other_code_is_refused_and_accepted_by_word(tmp_path, quick, monkeypatch):
-    search.search("smoke", TITLES, tmp_path, 2)
-    there = search.read_search(tmp_path, "smoke")
+    search.search(STEP, "smoke", TITLES, tmp_path, 2)
+    there = search.read_search(tmp_path, STEP, "smoke")
     other_code(monkeypatch, search)
     with pytest.raises(ValueError, match=r"differs is code\.model \(.*\)\. Vouch .* \(--accept\)"):
-        search.search("smoke", TITLES, tmp_path, 1)
-    assert search.read_search(tmp_path, "smoke") == there
+        search.search(STEP, "smoke", TITLES, tmp_path, 1)
+    assert search.read_search(tmp_path, STEP, "smoke") == there
     for resume in ("accept", "same"):  # it is this code's from now on
-        search.search("smoke", TITLES, tmp_path, 1, resume=resume)
-    now = search.read_search(tmp_path, "smoke")
+        search.search(STEP, "smoke", TITLES, tmp_path, 1, resume=resume)
+    now = search.read_search(tmp_path, STEP, "smoke")
     assert now["accepted"] == ["code.model"] and there["accepted"] == []
     assert now["code"]["model"] == "0" * 16
     assert now["study"] == there["study"] and now["trials"][:2] == there["trials"]
@@ -178,57 +180,58 @@ def test_a_study_of_other_code_is_refused_and_accepted_by_word(tmp_path, quick, 
 
 def test_fresh_removes_the_trials_that_the_study_had(tmp_path, quick):
     for trials, resume in ((2, "same"), (1, "fresh"), (1, "same")):
-        search.search("smoke", TITLES, tmp_path, trials, resume=resume)
-    assert [t["number"] for t in search.read_search(tmp_path, "smoke")["trials"]] == [0, 1]
+        search.search(STEP, "smoke", TITLES, tmp_path, trials, resume=resume)
+    assert [t["number"] for t in search.read_search(tmp_path, STEP, "smoke")["trials"]] == [0, 1]
 
 
 def test_trials_that_the_database_does_not_have_are_not_written_over(tmp_path, quick):
-    search.search("smoke", TITLES, tmp_path, 2)
-    there = search.read_search(tmp_path, "smoke")
+    search.search(STEP, "smoke", TITLES, tmp_path, 2)
+    there = search.read_search(tmp_path, STEP, "smoke")
     (tmp_path / "_build" / "search.db").unlink()
     with pytest.raises(ValueError, match="holds 2 trials of the study smoke-04_lowest_loss-"):
-        search.search("smoke", TITLES, tmp_path, 1)
-    assert len(quick) == 2 and search.read_search(tmp_path, "smoke") == there
+        search.search(STEP, "smoke", TITLES, tmp_path, 1)
+    assert len(quick) == 2 and search.read_search(tmp_path, STEP, "smoke") == there
 
 
 def test_a_search_of_other_stories_that_began_meanwhile_is_not_written_over(
     tmp_path, quick, monkeypatch
 ):
-    search.search("smoke", other_stories(), tmp_path / "other", 1)
-    other, run = search.read_search(tmp_path / "other", "smoke"), search.train
+    search.search(STEP, "smoke", other_stories(), tmp_path / "other", 1)
+    other, run = search.read_search(tmp_path / "other", STEP, "smoke"), search.train
 
     def meanwhile(*arguments, **more):
-        write_json(results(tmp_path, "smoke", "search"), other)
+        write_json(results(tmp_path, "smoke", f"search/{STEP}"), other)
         return run(*arguments, **more)
 
     monkeypatch.setattr(search, "train", meanwhile)
     with pytest.raises(ValueError, match="which are not in this database's"):
-        search.search("smoke", TITLES, tmp_path, 1)
-    assert search.read_search(tmp_path, "smoke") == other
+        search.search(STEP, "smoke", TITLES, tmp_path, 1)
+    assert search.read_search(tmp_path, STEP, "smoke") == other
 
 
 def test_the_record_is_written_by_one_process_at_a_time(tmp_path):
     printed = tmp_path / "printed.txt"
-    with held(tmp_path / "_build" / "search-smoke"):
+    with held(tmp_path / "_build" / f"search-{STEP}-smoke"):
         worker = start(printed, _work, tmp_path, 1)
         wait_until_it_waits(worker, printed)
-        assert not results(tmp_path, "smoke", "search").exists()
+        assert not results(tmp_path, "smoke", f"search/{STEP}").exists()
     worker.join(60)
     assert worker.exitcode == 0
-    assert len(search.read_search(tmp_path, "smoke")["trials"]) == 1
+    assert len(search.read_search(tmp_path, STEP, "smoke")["trials"]) == 1
 
 
 def test_a_damaged_record_is_refused_by_name(tmp_path, quick):
-    search.search("smoke", TITLES, tmp_path, 1)
-    record = search.read_search(tmp_path, "smoke")
+    search.search(STEP, "smoke", TITLES, tmp_path, 1)
+    record = search.read_search(tmp_path, STEP, "smoke")
     for missing in record:
         write_json(
-            results(tmp_path, "smoke", "search"), {k: v for k, v in record.items() if k != missing}
+            results(tmp_path, "smoke", f"search/{STEP}"),
+            {k: v for k, v in record.items() if k != missing},
         )
-        with pytest.raises(ValueError, match=rf"smoke/search\.json is damaged: it: '{missing}'"):
-            search.read_search(tmp_path, "smoke")
+        with pytest.raises(ValueError, match=rf"search/{STEP}\.json is damaged: it: '{missing}'"):
+            search.read_search(tmp_path, STEP, "smoke")
     with pytest.raises(FileNotFoundError, match="python -m book search"):
-        search.read_search(tmp_path, "tiny")
+        search.read_search(tmp_path, STEP, "tiny")
 
 
 def test_without_optuna_the_command_says_what_to_install(monkeypatch, capsys, tmp_path):
@@ -254,66 +257,120 @@ class Asked:
 
 
 # What a search turns, and which setting of the configuration each of them turns.
+RATES = ("muon_learning_rate", "learning_rate", "muon_weight_decay", "dropout", "r_drop", "decay")
 TURNED = {
-    "muon_learning_rate": "muon_learning_rate",
-    "learning_rate": "learning_rate",
-    "muon_weight_decay": "muon_weight_decay",
-    "dropout": "dropout",
-    "r_drop": "r_drop",
-    "decay": "decay",
-    "ema": "ema",
-    "batch_factor": "batch_factor",
-    "vocab_factor": "vocab_size",
-    "depth_factor": "n_layer",
-    "width_factor": "n_embd",
+    PUBLIC_BEST: dict(zip(RATES, RATES, strict=True)),
+    STEP: {
+        **dict(zip(RATES, RATES, strict=True)),
+        "ema": "ema",
+        "batch_factor": "batch_factor",
+        "vocab_factor": "vocab_size",
+        "depth_factor": "n_layer",
+        "width_factor": "n_embd",
+    },
 }
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_search_turns_all_eleven_settings_and_no_other(preset):
-    config, ends = load_step(search.STEP, preset), []
+@pytest.mark.parametrize("step", SEARCHES)
+def test_a_search_turns_the_settings_that_it_should_and_no_other(step, preset):
+    config, ends = load_step(step, preset), []
     for end in (0, -1):
         trial = Asked(end)
-        ends.append(config.change(**search.suggest(trial, config)))
-        assert trial.drawn.keys() == TURNED.keys()
+        ends.append(config.change(**search.suggest(trial, config, SEARCHES[step])))
+        assert trial.drawn.keys() == TURNED[step].keys()
     low, high = ends
-    assert {row["setting"] for row in changed(low, high)} == set(TURNED.values())
-    for name, setting in TURNED.items():
+    assert {row["setting"] for row in changed(low, high)} == set(TURNED[step].values())
+    for name, setting in TURNED[step].items():
         assert getattr(low, setting) < getattr(high, setting), name
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_each_choice_is_another_configuration(preset):
-    config = load_step(search.STEP, preset)
+    config, space = load_step(STEP, preset), SEARCHES[STEP]
     trial = Asked(0)
-    search.suggest(trial, config)
+    search.suggest(trial, config, space)
     for name, choices in trial.drawn.items():
         if isinstance(choices, list):
             tried = []
             for i in range(len(choices)):
                 single = Asked(0)
                 single.suggest_categorical = lambda n, c, i=i, name=name: c[i if n == name else 0]
-                tried.append(config.change(**search.suggest(single, config)))
+                tried.append(config.change(**search.suggest(single, config, space)))
             assert len(set(tried)) == len(choices) > 1, (name, choices)
-    sizes = {round(config.vocab_size * factor) for factor in SEARCH["space"]["vocab_factor"]}
+    sizes = {round(config.vocab_size * factor) for factor in space["vocab_factor"]}
     asked = {config.change(vocab_factor=f).vocab_size for f in trial.drawn["vocab_factor"]}
     assert asked == {max(512, size) for size in sizes}  # none is lost but what is there already
     assert 1.0 in trial.drawn["vocab_factor"]  # the step's own is called so
 
 
-def test_a_search_draws_within_the_range_and_by_its_logarithm_where_told():
-    study, config = optuna.create_study(), load_step(search.STEP, "full")
+@pytest.mark.parametrize("step", SEARCHES)
+def test_a_search_draws_within_the_range_and_by_its_logarithm_where_told(step):
+    study, config, space = optuna.create_study(), load_step(step, "full"), SEARCHES[step]
     for _ in range(40):
         trial = study.ask()
-        tried = config.change(**search.suggest(trial, config))
+        tried = config.change(**search.suggest(trial, config, space))
         assert tried.n_embd // tried.n_head % 2 == 0  # RoPE turns channels in pairs
-        for name, values in SEARCH["space"].items():
+        for name, values in space.items():
             drawn = trial.params[name]
             assert drawn in values if isinstance(values, list) else values[0] <= drawn <= values[1]
             if not isinstance(values, list):
                 assert trial.distributions[name].log == (values[-1] == "log")
-        for name in ("learning_rate", "dropout", "r_drop", "decay", "ema", "muon_learning_rate"):
-            assert getattr(tried, name) == trial.params[name]
-        assert tried.batch_factor == config.batch_factor * trial.params["batch_factor"]
-        assert tried.n_layer == round(config.n_layer * trial.params["depth_factor"])
-        assert tried.n_embd == round(config.n_embd * trial.params["width_factor"])
+        for name in trial.params:
+            if not name.endswith("_factor"):
+                assert getattr(tried, name) == trial.params[name]
+        if step == STEP:
+            assert tried.batch_factor == config.batch_factor * trial.params["batch_factor"]
+            assert tried.n_layer == round(config.n_layer * trial.params["depth_factor"])
+            assert tried.n_embd == round(config.n_embd * trial.params["width_factor"])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("step", SEARCHES)
+def test_the_first_trial_is_the_step_as_it_is(tmp_path, monkeypatch, quick, step, preset):
+    monkeypatch.undo()  # the search's own space and settings
+    tried = []
+
+    def note(config, *_, **__):
+        tried.append(config)
+        raise FloatingPointError
+
+    monkeypatch.setattr(search, "train", note)
+    for _ in range(2):  # and only the first
+        search.search(step, preset, TITLES, tmp_path, 1)
+    assert tried[0] == load_step(step, preset) != tried[1]
+
+
+def test_a_search_like_another_tries_the_best_of_that_first(tmp_path, quick, monkeypatch):
+    monkeypatch.setitem(SEARCHES, STEP, {"learning_rate": (1e-4, 1.0)})
+    search.search(STEP, "tiny", TITLES, tmp_path, 8)
+    like = search.read_search(tmp_path, STEP, "tiny")
+    for _ in range(2):  # asked for twice, as by two processes, they are tried once
+        search.search(STEP, "smoke", TITLES, tmp_path, 4, like=like)
+    best = sorted(trial["loss"] for trial in like["trials"])[:5]
+    # CONFIG's own rate is first, and not tried again where it is one of the best.
+    own = CONFIG.learning_rate
+    first = [own, *(rate for rate in best if rate != own)]
+    tried = [trial["loss"] for trial in search.read_search(tmp_path, STEP, "smoke")["trials"]]
+    assert tried[: len(first)] == first
+    assert len(tried) == 8 and not set(tried[len(first) :]) & set(best)
+
+
+def test_a_trial_has_a_folder_for_its_checkpoints_which_goes_with_it(tmp_path, quick, monkeypatch):
+    run, folders = search.train, []
+
+    def leave(config, titles, folder, **more):
+        folders.append(folder)
+        folder.mkdir(parents=True)
+        if len(folders) == 1:
+            raise KeyboardInterrupt
+        return run(config, titles, folder, **more)
+
+    monkeypatch.setattr(search, "train", leave)
+    with pytest.raises(KeyboardInterrupt):
+        search.search(STEP, "smoke", TITLES, tmp_path, 1)
+    (first,) = folders
+    assert first.exists()  # the run that goes on with the trial finds it
+    search.search(STEP, "smoke", TITLES, tmp_path, 2)
+    assert [folder.exists() for folder in folders] == [True, False, False]
+    assert len(set(folders)) == 3 and len({folder.parent for folder in folders}) == 1
