@@ -77,7 +77,7 @@ class Config:
     grad_clip: float = 1.0  # global norm
     epochs: int = 7
     evals_per_epoch: int = 3
-    precision: str = "auto"  # bf16 where the GPU has it natively, fp32 elsewhere
+    precision: str = "auto"  # bf16 where GPU or CPU has it natively, fp32 elsewhere
 
     def __post_init__(self):
         for name, allowed in CHOICES.items():
