@@ -7,6 +7,8 @@ import sys
 from contextlib import closing, nullcontext
 from pathlib import Path
 
+import yaml
+
 from lib.config import PRESETS
 from lib.files import BOOK
 from lib.steps import PUBLIC_BEST, RECIPES, SEARCHES, STEPS
@@ -31,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     prepare_cpu()  # before a command imports PyTorch
     try:
         options.command(options)
+    except yaml.YAMLError as error:
+        print(f"error: myst.yml is no YAML: {error}", file=sys.stderr)
+        return 1
     except (ValueError, FloatingPointError, OSError, BookError, site.SiteError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -86,7 +91,8 @@ def _parser():
     trains(sub, "tiny")
     sub.add_argument("--step", action="append", choices=(*STEPS, *RECIPES),
                      metavar="STEP", dest="steps",
-                     help="for example 02_adamw; may be given again (default: all)")  # fmt: skip
+                     help="for example 02_adamw; may be given again "
+                     "(default: all, and the recipe)")  # fmt: skip
     sub.add_argument("--seeds", type=int, default=5, metavar="N",
                      help="how many: 1337, 1338, … (default: %(default)s)")  # fmt: skip
     shares(sub)
@@ -151,8 +157,8 @@ def _run(options):
     out = options.out or BOOK / "_build" / options.preset
     run(options.preset, options.stories, out, options.step, options.resume)
     shown = os.path.relpath(out)
-    print(f"The notebooks: {shown}/notebooks. To read the book: "
-          f"python -m book serve --root {shown}")  # fmt: skip
+    read = f" To read the book: python -m book serve --root {shown}"
+    print(f"The notebooks: {shown}/notebooks.{'' if options.step else read}")
 
 
 def _book(options):
@@ -178,7 +184,7 @@ def _seeds(options):
 
     _needs("scipy")
     _, titles = resolve_stories(options.preset, options.stories)
-    steps = list(dict.fromkeys(options.steps or STEPS))
+    steps = list(dict.fromkeys(options.steps or (*STEPS, PUBLIC_BEST)))
     given = options.preset, titles, options.out, options.seeds, options.resume
     with _workers(options) as workers:
         seeds.train_steps(steps, *given, workers)

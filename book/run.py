@@ -25,7 +25,7 @@ from lib.config import load_preset, load_step
 from lib.data import Titles, find_stories, load_titles
 from lib.files import BOOK, held, write_json, write_text
 from lib.identity import code_of, digest
-from lib.steps import RECIPES, STEPS
+from lib.steps import CONTEXT, RECIPES, STEPS
 from lib.tokenizer import train_tokenizer
 
 from .contents import notebooks, refuse_doubles
@@ -93,9 +93,10 @@ def run(
 ) -> None:
     """Execute the book's notebooks, or the one called `step`, into `out`: a line for each.
 
-    What finished there before is left as it is, and a run that was stopped continues. With `resume`
-    "fresh" the notebooks asked for are executed and trained again from the start, with "accept"
-    checkpoints of other code or settings are taken too, and their records say so.
+    What finished there before is left as it is, and a run that was stopped continues. A notebook
+    that needs more than titles is left out where a file has no more, unless it is `step`. With
+    `resume` "fresh" the notebooks asked for are executed and trained again from the start, with
+    "accept" checkpoints of other code or settings are taken too, and their records say so.
 
     Raises ValueError for an unknown preset or step, for two notebooks of one step or label, and for
     stories that cannot be used; BookError where a cell fails; the failed notebook is kept, with its
@@ -119,8 +120,10 @@ def run(
         parameters = {"preset": preset_name, "stories": stories, "out": str(out)}
         given = [titles.stories, _inputs()]
         for name in wanted:
-            if resume != "same":
-                Mark(out, name).path.unlink(missing_ok=True)
+            needs_more = name == CONTEXT["notebook"] and step is None
+            if needs_more and (why := _lacking(preset_name, stories)):
+                _leave_out(name, out, why)
+                continue
             before = [Mark(out, earlier).read() for earlier in names[: names.index(name)]]
             _update(name, out, parameters, resume, [*given, before])
 
@@ -200,7 +203,7 @@ def _update(name, out, parameters, resume, given):
     source = BOOK / "notebooks" / target.name
     notebook = nbformat.read(source, as_version=4)
     fingerprint = digest([[c.source for c in code_cells(notebook)], parameters, given])
-    if mark.holds(fingerprint, target):
+    if resume == "same" and mark.holds(fingerprint, target):
         take_outputs(notebook, nbformat.read(target, as_version=4))
         write_text(target, nbformat.writes(notebook) + "\n")
         print("unchanged", flush=True)
@@ -222,6 +225,26 @@ def _update(name, out, parameters, resume, given):
     saved = {"fingerprint": fingerprint, "outputs": outputs_of(notebook), "files": files}
     write_json(mark.path, saved)
     print(f"{time.perf_counter() - start:7.1f} s", flush=True)
+
+
+def _lacking(preset_name, stories):
+    """Say which columns the stories lack that tell where a title comes from; None if none."""
+    try:
+        load_titles(load_preset(preset_name), stories, origins=True)
+    except ValueError as error:
+        return str(error)
+
+
+def _leave_out(name, out, why):
+    """Put the notebook in `out` as one that was not run, and remove what it had left there."""
+    mark = Mark(out, name)
+    mark.remove_files()
+    mark.path.unlink(missing_ok=True)
+    notebook = nbformat.read(BOOK / "notebooks" / f"{name}.ipynb", as_version=4)
+    for cell in code_cells(notebook):
+        cell.outputs, cell.execution_count = [], None
+    write_text(out / "notebooks" / f"{name}.ipynb", nbformat.writes(notebook) + "\n")
+    print(f"{name:<16} left out: {why}", flush=True)
 
 
 def _execute(name, source, target, parameters):

@@ -26,6 +26,11 @@ from .repository import branch, elsewhere, github
 NODE_MAJOR = 20
 PROBE_SECONDS = 5
 REGISTRY = "https://api.mystmd.org"  # MyST's own default; API_URL points it and us elsewhere
+SOURCES = (  # what a site is made of
+    *("*.md", "*.csv", "*.bib", "myst.yml"),
+    *(f"{f}/**/*.*" for f in ("docs", "figures", "notebooks", "plugins", "results", "widget")),
+    *("theme/*.*", "theme/public/*.*"),
+)
 OFFICIAL_THEME = "templates/site/myst/book-theme"
 
 
@@ -178,6 +183,14 @@ def _write_sitemap(html: Path, address: str) -> None:
     (html / "robots.txt").write_text(robots, encoding="utf-8")
 
 
+def _is_stale(root, rendered):
+    """Whether the page `rendered` is not there, or older than something of the book in `root`."""
+    if not rendered.is_file():
+        return True
+    sources = (path for pattern in SOURCES for path in root.glob(pattern))
+    return any(path.stat().st_mtime > rendered.stat().st_mtime for path in sources)
+
+
 def _complaints(log: str) -> Iterator[str]:
     """MyST's errors, and its warnings about a page; a warning about a setting breaks no page."""
     for line in log.splitlines():
@@ -188,10 +201,11 @@ def _complaints(log: str) -> Iterator[str]:
 def serve_site(root: Path, port: int = 8000, theme: str = "auto") -> None:
     """Show `root/_build/html` at http://localhost:<port>.
 
-    It is rendered first where it is not there, or where a theme is asked for.
+    It is rendered first where it is not there, where something of the book is newer, or where a
+    theme is asked for.
     """
     html = Path(root) / "_build" / "html"
-    if theme != "auto" or not (html / "index.html").is_file():
+    if theme != "auto" or _is_stale(Path(root), html / "index.html"):
         html = build_site(root, theme)
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=html)
     try:

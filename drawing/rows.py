@@ -6,6 +6,7 @@
 import numpy as np
 import pandas as pd
 
+from lib.compare import refuse_mixed
 from lib.steps import LADDER
 
 from .style import FAINT, GREY, LOSS, Drawing, caption, color, draw, unranked
@@ -210,6 +211,7 @@ def _seeds(count):
 
 def seeds(out, label: str, records: list[dict]) -> Drawing:
     """Draw the losses of several seeds of each of `records`, a row each; a bar is their mean."""
+    refuse_mixed(records)
 
     def plot(axes):
         for place, record in enumerate(records):

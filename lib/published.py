@@ -3,19 +3,22 @@
 from pathlib import Path
 
 from .files import BOOK
-from .record import earlier
+from .record import earlier, read_steps
 
 
 def home_of(out: str | Path, preset: str) -> Path:
     """Return where the steps' records on `preset` are: `out`, or the book itself, said in a line.
 
-    Raises FileNotFoundError where neither has one.
+    Raises FileNotFoundError where neither has one, ValueError where one is damaged.
     """
     for home in (Path(out), BOOK):
-        if any((home / "results" / preset).glob("[0-9]*.json")):
-            if home == BOOK != Path(out).resolve():
-                print(f"There is no record of a step under {out}: these are the published ones.")
-            return home
+        try:
+            read_steps(home, preset)
+        except FileNotFoundError:
+            continue
+        if home == BOOK != Path(out).resolve():
+            print(f"There is no record of a step under {out}: these are the published ones.")
+        return home
     raise FileNotFoundError(
         f"Neither {out} nor the book has a record of a step on preset {preset}; run the "
         "steps first."

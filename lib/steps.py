@@ -58,6 +58,7 @@ STEPS = {
 # STEPS: a model that sees more than titles cannot be ranked with them, and no step builds
 # on it. On `smoke` it is to run, not to learn: an epoch of a few steps.
 CONTEXT = {
+    "notebook": "05_context",
     "title": "More context",
     "from": "04_lowest_loss",
     "smoke": {

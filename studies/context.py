@@ -26,7 +26,7 @@ from lib.steps import CONTEXT
 from lib.tokenizer import train_tokenizer
 from lib.train import Run, train
 
-from .statistics import difference
+from .statistics import standard_error
 
 BASE, FULL = "titles", "all"  # the arms that are told nothing, and all there is
 BITS = 1 / math.log(2)  # a nat
@@ -101,7 +101,7 @@ def gains(arms: dict[str, Arm]) -> dict[str, dict]:
         found[name] = {
             "title": arm.title,
             "gain": statistics.mean(losses[0]) - statistics.mean(losses[1]),
-            "over_seeds": difference(*losses)["standard_error"] if several else None,
+            "over_seeds": math.hypot(*map(standard_error, losses)) if several else None,
             "over_titles": statistics.stdev(apart) * math.sqrt(len(apart)) / chars,
         }
     return found

@@ -101,7 +101,7 @@ def search(
     continues from its checkpoint.
 
     Raises ValueError where that record is of another study, or has trials that the database does
-    not have.
+    not have, and where `like` was searched in other ranges.
     """
     import optuna
 
@@ -124,22 +124,30 @@ def search(
         _refuse_loss(out, about, study)
 
     with held(folder):  # two processes begin with the same trials: they are queued once
-        for first in (_as_it_is(base, space), *_best(like)):
+        for first in (_as_it_is(base, space), *_best(like, base, space)):
             study.enqueue_trial(first, skip_if_exists=True)
 
     def run(trial):
         config = base.change(**suggest(trial, base, space))
         own = checkpoints / digest(config.as_dict())
-        resume = "accept" if accepted else "same"
-        run = train(config, titles, folder=own, resume=resume, quiet=True)
+        how = "accept" if accepted or resume == "accept" else "same"
+        try:
+            run = train(config, titles, folder=own, resume=how, quiet=True)
+        except KeyboardInterrupt:
+            study.enqueue_trial(trial.params)  # for whoever goes on, from its checkpoint
+            raise
+        except FloatingPointError as error:
+            print(f"trial {trial.number}: failed, {_changes(trial)}. {error}")
+            shutil.rmtree(own, ignore_errors=True)
+            raise
+        about["accepted"] = sorted({*about["accepted"], *run.accepted})
         shutil.rmtree(own, ignore_errors=True)
         return run.curve[-1]["full_coverage"]
 
     def say(study, trial):
         if trial.value is None:
-            return print(f"trial {trial.number}: failed")
-        changes = ", ".join(f"{name} {_short(value)}" for name, value in trial.params.items())
-        print(f"trial {trial.number}: {_short(trial.value)} nats per character; {changes}")
+            return
+        print(f"trial {trial.number}: {_short(trial.value)} nats per character; {_changes(trial)}")
         with held(folder):  # beside other processes, perhaps of other stories
             _write(study, about, out, resume)
 
@@ -153,16 +161,28 @@ def _as_it_is(config, space):
     return {n: 1.0 if n.endswith("_factor") else getattr(config, n) for n in space}
 
 
-def _best(like):
-    """Return what the best trials of the record `like` drew, the best first."""
-    trials = sorted(like["trials"] if like else (), key=lambda trial: trial["loss"])
-    return [trial["changes"] for trial in trials[:TAKEN]]
+def _best(like, config, space):
+    """Return what the best trials of the record `like` drew, the best first.
+
+    Without those whose vocabulary `config` cannot have.
+    """
+    if like is None:
+        return []
+    if like["space"] != as_json(space):
+        raise ValueError(
+            f"The search on {like['preset']} was in other ranges than those of lib/steps.py: "
+            "search there again first."
+        )
+    sizes = _different(config, space.get("vocab_factor", ()))
+    trials = sorted(like["trials"], key=lambda trial: trial["loss"])
+    drawn = (trial["changes"] for trial in trials)
+    return [d for d in drawn if d.get("vocab_factor") in (None, *sizes)][:TAKEN]
 
 
 def _open(url):
     """Return the storage at `url`, made where it is not there, whoever else is making it."""
     from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
-    from sqlalchemy.exc import DatabaseError
+    from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
     for seconds in (1, 2, 4, None):
         try:
@@ -172,9 +192,10 @@ def _open(url):
                 return RDBStorage(
                     url, heartbeat_interval=HEARTBEAT, heartbeat_stale_trial_callback=retry
                 )
-        except DatabaseError:  # another process has made some of the tables in the meantime
-            if seconds is None:
-                raise
+        except (SQLAlchemyError, ImportError) as error:  # ImportError: of the database's driver
+            # Another process may have made some of the tables in the meantime.
+            if seconds is None or not isinstance(error, DatabaseError):
+                raise ValueError(f"The storage cannot be used: {error}") from error
             time.sleep(seconds)
 
 
@@ -238,6 +259,10 @@ def _write(study, about, out, resume):
         record["trials"] = trials
         check(record, SCHEMA, f"results/{about['preset']}/{name}.json")
         write_json(results(out, about["preset"], name), record)
+
+
+def _changes(trial):
+    return ", ".join(f"{name} {_short(value)}" for name, value in trial.params.items())
 
 
 def _short(value):

@@ -71,13 +71,6 @@ _DIFFERENCE = exactly(
 DIFFERENCES_SCHEMA = {"type": "object", "additionalProperties": _DIFFERENCE}
 
 
-def train_seeds(
-    step: str, preset: str, titles: Titles, out: Path, count: int = 5, resume: str = "same", **more
-) -> dict:
-    """Train `step` under `count` seeds as `train_steps` does; return the record of them."""
-    return train_steps([step], preset, titles, out, count, resume, **more)[step]
-
-
 def train_steps(
     steps: list[str],
     preset: str,
@@ -97,8 +90,9 @@ def train_steps(
     "fresh" all are trained. The losses are on the validation titles. Where several processes train
     at once, one waits for the other.
 
-    Raises ValueError for fewer than two seeds, for a step or preset that is not there, and for
-    checkpoints of another run, unless `resume` is "accept"; FloatingPointError, when all others
+    Raises ValueError for fewer than two seeds, for a step or preset that is not there, where a
+    record that is there is of other stories, unless `resume` is "fresh", and for checkpoints of
+    another run, unless it is "accept"; FloatingPointError, when all others
     are trained, where a run diverged: its step has no record.
     """
     if count < 2:
@@ -109,6 +103,8 @@ def train_steps(
         runs = {step: [] for step in together}
         asked = []
         for step in runs:
+            if resume != "fresh":
+                _refuse_others(out, step, preset, titles)
             config = load_step(step, preset)
             if resume != "fresh":
                 runs[step] += _published(out, step, config, titles, workers)
@@ -238,6 +234,19 @@ def check_seeds(record: dict) -> dict:
 
 def _asked(name, config, folder, seeds):
     return [Asked(name, config.change(seed=seed), folder) for seed in seeds]
+
+
+def _refuse_others(out, step, preset, titles):
+    """Raise ValueError where the record that would be written over is of other stories."""
+    try:
+        there = read_seeds(out, step, preset)
+    except FileNotFoundError:
+        return
+    if there["stories"] != titles.stories:
+        raise ValueError(
+            f"results/{preset}/seeds/{step}.json is of other stories ({there['stories']}) than "
+            f"these ({titles.stories}). Write over it with --fresh, or elsewhere (--out)."
+        )
 
 
 def _published(out, step, config, titles, workers):

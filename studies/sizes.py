@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lib.config import PRESETS
 from lib.record import read_steps
+from lib.steps import STEPS
 
 from .seeds import read_differences
 
@@ -34,8 +35,10 @@ def _of_steps(home, preset):
         records = read_steps(home, preset)
     except FileNotFoundError:
         return {}
-    losses = [(record["step"], record["losses"]["full_coverage"]) for record in records]
-    return {step: before - after for (_, before), (step, after) in pairwise(losses)}
+    losses = {record["step"]: record["losses"]["full_coverage"] for record in records}
+    order = sorted({*STEPS, *losses})
+    pairs = [pair for pair in pairwise(order) if losses.keys() >= set(pair)]
+    return {step: losses[before] - losses[step] for before, step in pairs}
 
 
 def _of_seeds(home, preset):

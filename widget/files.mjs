@@ -51,11 +51,18 @@ export async function download(step, seen, again) {
   return content.buffer;
 }
 
+const PATIENCE = 60_000; // milliseconds in which a kernel answers
+
 /** The same from the notebook's kernel, which answers a message with the file. */
 export function ask(model, step) {
   return new Promise((resolve, reject) => {
+    const gone = setTimeout(() => {
+      model.off('msg:custom', hear);
+      reject(new Error('The kernel does not answer: is it still running?'));
+    }, PATIENCE);
     const hear = (message, buffers) => {
       if (message.step !== step.step) return;
+      clearTimeout(gone);
       model.off('msg:custom', hear);
       if (!buffers?.length) return reject(new Error(message.error ?? 'The kernel sent nothing.'));
       const [{ buffer, byteOffset, byteLength }] = buffers;

@@ -115,6 +115,8 @@ function render({ model: given, el }) {
   async function load(row, again) {
     if (row.isLoading || row.model) return;
     row.isLoading = true;
+    const focused = el.getRootNode().activeElement;
+    const hadFocus = focused && (row.body.contains(focused) || focused === loadAll);
     tellWaiting();
     const bar = make('progress', { max: row.bytes, value: 0, 'aria-label': `Loading ${row.name}` });
     const amount = make('span');
@@ -128,6 +130,7 @@ function render({ model: given, el }) {
       row.model = new Model(await (row.file ? download(row, seen, again) : ask(given, row)));
     } catch (error) {
       offer(row, error.message);
+      if (hadFocus && focused !== loadAll) row.body.querySelector('button').focus();
       return;
     }
     row.isLoading = false;
@@ -138,7 +141,9 @@ function render({ model: given, el }) {
     }
     tellWaiting();
     write.offer(loaded());
-    await score();
+    read(row, readable(box.value).title);
+    tellAll();
+    if (hadFocus && (focused !== loadAll || loadAll.hidden)) row.body.querySelector('button')?.focus();
   }
 
   /** The smallest first, so that the first answer comes soon. */
@@ -148,22 +153,28 @@ function render({ model: given, el }) {
 
   async function score() {
     const mine = ++turn;
-    const { title, wrong } = readable(box.value);
-    const start = performance.now();
+    const { title } = readable(box.value);
     for (const row of loaded()) {
       read(row, title);
       await drawn();
       if (mine !== turn) return;
     }
-    const milliseconds = Math.round(performance.now() - start);
-    said.textContent = [...wrong, ...unread(scored())].join(' ');
-    timed.textContent = scored().length ? `Scored in ${milliseconds} ms, in this browser.` : '';
-    fillTable();
+    tellAll();
   }
 
   function read(row, title) {
+    const start = performance.now();
     row.result = title ? row.model.score(title, row.known) : undefined;
     show(row, title);
+    row.milliseconds = performance.now() - start;
+  }
+
+  /** Say what is wrong with the headline, and how long it took to read. */
+  function tellAll() {
+    said.textContent = [...readable(box.value).wrong, ...unread(scored())].join(' ');
+    const milliseconds = Math.round(scored().reduce((sum, row) => sum + row.milliseconds, 0));
+    timed.textContent = scored().length ? `Scored in ${milliseconds} ms, in this browser.` : '';
+    fillTable();
   }
 
   /** Let a model read again, told what the reader chose. */

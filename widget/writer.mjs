@@ -75,6 +75,7 @@ export function writer(start, take) {
     written.replaceChildren(title, own);
     if (ids.length + 1 >= model.window) {
       said.textContent = `There is no room to write on: ${name} reads no more than ${model.window} tokens.`;
+      if (isAgain) go.focus();
       return;
     }
     [isWriting, isStopped] = [true, false];

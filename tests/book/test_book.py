@@ -565,3 +565,42 @@ def test_a_run_that_was_killed_continues_where_it_was(tmp_path, monkeypatch):
     assert (out / "results" / "smoke" / "01_first.json").read_text() == record
     slow = nbformat.read(out / "notebooks" / "02_slow.ipynb", as_version=4)
     assert slow.cells[-1].outputs[0].text == "whole\n"
+
+
+@pytest.fixture
+def needs_more(steps, monkeypatch):
+    """The same book, whose second notebook needs more than the titles that there are."""
+    monkeypatch.setitem(book.CONTEXT, "notebook", "02_second")
+
+    def load(config, stories, origins=False):
+        if origins:
+            raise ValueError("There are no columns url and time.")
+        return titles
+
+    titles = book.load_titles(book.load_preset("smoke"), "synthetic")
+    monkeypatch.setattr(book, "load_titles", load)
+    return steps
+
+
+def test_what_needs_more_than_titles_is_left_out_where_there_is_no_more(needs_more, capsys):
+    steps = needs_more
+    assert steps() == ["01_first"]
+    assert "02_second        left out: There are no columns url" in capsys.readouterr().out
+    assert output(steps, "02_second").cells[-1].outputs == []
+    assert not (steps.out / "figures" / "second.svg").exists()
+    assert steps(step="02_second") == ["02_second"]  # asked for, it says itself what is wrong
+
+
+def test_what_is_left_out_leaves_nothing_of_a_run_before(steps, request):
+    steps()
+    assert (steps.out / "figures" / "second.svg").exists()
+    request.getfixturevalue("needs_more")
+    assert steps() == []
+    assert not (steps.out / "figures" / "second.svg").exists()
+
+
+def test_fresh_removes_a_figure_that_is_no_longer_drawn(steps):
+    steps()
+    edit(steps.root / "notebooks" / "02_second.ipynb", "second.svg", "renamed.svg")
+    assert steps(resume="fresh") == BOTH
+    assert [path.name for path in (steps.out / "figures").iterdir()] == ["renamed.svg"]

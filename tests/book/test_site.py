@@ -1,6 +1,7 @@
 """Rendering the site: every kind of breakage is found, and what is sound is shown."""
 
 import http.server
+import os
 import re
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from book.__main__ import main
 from book.repository import set_github
 from book.site import SiteError, build_site
 
-from ..plugins.test_plugins import ROOT, find, make_cell, make_notebook, page
+from ..plugins.test_plugins import ROOT, find, make_cell, make_notebook, make_record, page
 from ..plugins.test_plugins import make_book as plain_book
 
 
@@ -248,6 +249,23 @@ def test_serve_site_shows_what_was_rendered(tmp_path):
     html.mkdir(parents=True)
     (html / "index.html").write_text("the front page")
     assert shown(tmp_path, "auto") == "the front page"
+
+
+@pytest.mark.parametrize("changed", ["index.md", "results/smoke/01_baseline.json"])
+def test_serve_site_renders_again_what_was_changed_since(tmp_path, monkeypatch, changed):
+    records = [make_record("01_baseline", preset="smoke")]
+    root = plain_book(tmp_path / "book", "# Report\n", records, shown="smoke")
+    html = root / "_build" / "html"
+    html.mkdir(parents=True)
+    (html / "index.html").write_text("rendered before")
+    now = (html / "index.html").stat().st_mtime
+    for path in root.rglob("*"):
+        os.utime(path, (now - 60, now - 60))
+    rendered = []
+    monkeypatch.setattr(site, "build_site", lambda *_: rendered.append(root) or html)
+    assert shown(root, "auto") == "rendered before" and rendered == []
+    os.utime(root / changed, (now + 60, now + 60))
+    assert shown(root, "auto") == "rendered before" and rendered
 
 
 def test_serve_site_renders_with_the_theme_that_is_asked_for(tmp_path):

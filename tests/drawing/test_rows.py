@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 from drawing import rows
 from drawing.style import color
 
-HERE = {"preset": "tiny", "stories": {"source": "file"}}
+HERE = {"preset": "tiny", "stories": {"source": "file"}, "titles": {"val": 9}}
 MUON = {"title": "Muon", "gain": 0.5, "low": 0.46, "high": 0.54, "kept": True, "mean": 1.5}
 GATE = {"title": "gate", "gain": -0.1, "low": -0.2, "high": 0.0, "kept": False, "mean": 1.6}
 MASK = {"title": "mask", "gain": 0.2, "low": 0.18, "high": 0.22, "kept": True, "mean": 1.3}
@@ -136,6 +136,8 @@ def test_the_bar_among_the_seeds_is_their_mean(tmp_path, drawn):
         [[1.6, 0.75], [1.6, 1.25]],
     ]
     assert texts(axes) == {0: "1.600", 1: "1.600"}
+    with pytest.raises(ValueError, match="do not compare"):
+        rows.seeds(tmp_path, "seeds", [seeds, seeds | {"titles": {"val": 8}}])
 
 
 def make_arm(step, title, loss, lossless=True):

@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import zipfile
 
 import nbformat
 import pytest
@@ -147,3 +148,18 @@ def test_what_needs_more_than_titles_comes_last_so_that_it_stops_alone():
         if any("origins=True" in c.source for c in read(name).cells if c.cell_type == "code")
     ]
     assert asks == [NAMES[-1]] == ["05_context"]
+
+
+def test_the_zip_of_a_whole_run_has_all_that_its_book_shows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = ["notebooks/a.ipynb", "figures/a.svg", "figures/a.csv", "results/small/01.json"]
+    shown += ["results/small/01/words.json", "results/small/01/model.bin"]
+    for file in (*shown, "results/small/01.pt", "runs/01/step-00000001.pt"):
+        (tmp_path / "run" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / file).write_text(file)
+    zips = [c.source for c in read("run_all").cells if "zipfile" in c.source]
+    exec(
+        "\n".join(["import sys", "from pathlib import Path", *zips]), {"out": "run", "preset": "x"}
+    )
+    with zipfile.ZipFile("run/seven-epochs-x.zip") as bundle:
+        assert sorted(bundle.namelist()) == sorted(shown)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from book import contents
+from lib.record import read_record
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -92,3 +93,9 @@ def test_every_allowed_number_is_in_use():
         for _, number in decimals((ROOT / page).read_text(encoding="utf-8"))
     }
     assert set(ALLOWED) <= used
+
+
+def test_the_stories_of_the_published_runs_are_told_as_their_records_have_them():
+    text = (ROOT / "reproduce.md").read_text(encoding="utf-8")
+    stories = read_record(ROOT, "small", "01_baseline")["stories"]
+    assert f"`{stories['sha256']}`" in text and f"{stories['rows']:,} stories of" in text

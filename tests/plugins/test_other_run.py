@@ -1,12 +1,14 @@
 """A page over another run than its text was written for; numbers of runs that do not compare."""
 
 import json
+import shutil
+import subprocess
 
 import pytest
 
 from book.site import SiteError, build_site
 
-from .test_plugins import find, make_book, make_record, page, words, write_json
+from .test_plugins import ROOT, find, make_book, make_record, page, words, write_json
 
 STORIES, OTHER = "0123456789abcdef", "fedcba9876543210"
 FRONT = f"---\ntitle: Report\noptions:\n  run_preset: small\n  run_stories: {STORIES}\n---\n"
@@ -144,3 +146,41 @@ def test_a_notebook_that_was_not_run_says_so(tmp_path):
     (banner,) = banners(root, "baseline")
     assert "Not run yet" in banner and "no cell has outputs" in banner
     assert not find(page(root, "index"), "admonition")
+
+
+EVERY_ROLE = """
+import fs from 'node:fs';
+const { readRecords } = await import(process.argv[2]);
+const wrong = [];
+let count = 0;
+const role = /\\{(result|across)\\}`([^`]+)`/g;
+for (const page of process.argv.slice(4)) {
+  for (const [, name, asked] of fs.readFileSync(page, 'utf8').matchAll(role)) {
+    count += 1;
+    try { readRecords(name === 'across')(process.argv[3], asked.replace(/:[^:]*$/, ''), page); }
+    catch (error) { wrong.push(`${page}: ${asked}: ${error.message}`); }
+  }
+}
+console.log(JSON.stringify({ count, wrong }));
+"""
+
+
+def test_the_books_own_pages_can_be_read_over_the_challenges_own_run(tmp_path):
+    """Preset full on the hub's stories, with every record that the published run has."""
+    shutil.copytree(ROOT / "results", tmp_path / "results")
+    shown = json.loads((ROOT / "results" / "report.json").read_text())["preset"]
+    if shown != "full":
+        shutil.rmtree(tmp_path / "results" / "full", ignore_errors=True)
+        shutil.copytree(tmp_path / "results" / shown, tmp_path / "results" / "full")
+    for path in (tmp_path / "results" / "full").rglob("*.json"):
+        record = json.loads(path.read_text())
+        if isinstance(record, dict) and "stories" in record:
+            hub = {"source": "hub", "revision": OTHER, "rows": 9, "dropped": 0}
+            write_json(path, record | {"preset": "full", "stories": hub})
+    write_json(tmp_path / "results" / "report.json", {"preset": "full"})
+    pages = [shutil.copy(path, tmp_path) for path in ROOT.glob("*.md")]
+    (tmp_path / "roles.mjs").write_text(EVERY_ROLE)
+    command = ["node", "roles.mjs", (ROOT / "plugins" / "records.mjs").as_uri(), ".", *pages]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    found = json.loads(said)
+    assert found["count"] > 100 and found["wrong"] == []

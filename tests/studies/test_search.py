@@ -56,6 +56,7 @@ def quick(monkeypatch):
     class Run:
         def __init__(self, config, titles, folder, resume, quiet):
             noted.append(config)
+            self.accepted = []
             self.curve = [{"full_coverage": 9.0}, {"full_coverage": config.learning_rate}]
 
     monkeypatch.setattr(search, "train", Run)
@@ -361,7 +362,7 @@ def test_a_trial_has_a_folder_for_its_checkpoints_which_goes_with_it(tmp_path, q
 
     def leave(config, titles, folder, **more):
         folders.append(folder)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         if len(folders) == 1:
             raise KeyboardInterrupt
         return run(config, titles, folder, **more)
@@ -372,5 +373,51 @@ def test_a_trial_has_a_folder_for_its_checkpoints_which_goes_with_it(tmp_path, q
     (first,) = folders
     assert first.exists()  # the run that goes on with the trial finds it
     search.search(STEP, "smoke", TITLES, tmp_path, 2)
-    assert [folder.exists() for folder in folders] == [True, False, False]
-    assert len(set(folders)) == 3 and len({folder.parent for folder in folders}) == 1
+    assert folders[1] == first != folders[2]  # it is the next that is run, in the same folder
+    assert not any(folder.exists() for folder in folders)
+    first_done = search.read_search(tmp_path, STEP, "smoke")["trials"][0]
+    assert first_done["loss"] == CONFIG.learning_rate  # the step as it is
+
+
+def test_a_trial_that_diverges_leaves_no_checkpoints_and_says_what_it_was(
+    tmp_path, quick, monkeypatch, capsys
+):
+    def diverge(config, titles, folder, **more):
+        folder.mkdir(parents=True)
+        raise FloatingPointError("The loss is nan at step 3.")
+
+    monkeypatch.setattr(search, "train", diverge)
+    search.search(STEP, "smoke", TITLES, tmp_path, 1)
+    said = "trial 0: failed, learning_rate 0.0005. The loss is nan at step 3."
+    assert said in capsys.readouterr().out
+    assert not list((tmp_path / "_build" / f"search-{STEP}-smoke").glob("*/*"))
+
+
+def test_accept_reaches_a_trials_checkpoint_and_the_record_says_so(tmp_path, quick, monkeypatch):
+    run, given = search.train, []
+
+    def accepting(*arguments, resume, **more):
+        given.append(resume)
+        made = run(*arguments, resume=resume, **more)
+        made.accepted = ["threads"] if resume == "accept" else []
+        return made
+
+    monkeypatch.setattr(search, "train", accepting)
+    for resume in ("same", "accept"):
+        search.search(STEP, "smoke", TITLES, tmp_path, 1, resume=resume)
+    assert given == ["same", "accept"]
+    assert search.read_search(tmp_path, STEP, "smoke")["accepted"] == ["threads"]
+
+
+def test_trials_of_other_ranges_are_not_begun_with(tmp_path, quick, monkeypatch):
+    search.search(STEP, "tiny", TITLES, tmp_path, 1)
+    like = search.read_search(tmp_path, STEP, "tiny")
+    monkeypatch.setitem(SEARCHES[STEP], "dropout", (0.0, 0.6))
+    with pytest.raises(ValueError, match="on tiny was in other ranges"):
+        search.search(STEP, "smoke", TITLES, tmp_path, 1, like=like)
+
+
+def test_a_storage_that_cannot_be_used_is_said(tmp_path, quick):
+    for url in ("sqlite:////no/such/folder/a.db", "nothing://a", "mysql+pymysql://h/a"):
+        with pytest.raises(ValueError, match="The storage cannot be used: "):
+            search.search(STEP, "smoke", TITLES, tmp_path, 1, url)

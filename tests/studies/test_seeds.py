@@ -23,7 +23,7 @@ def small_steps(monkeypatch):
 
 
 def train_three(out, step="01_baseline", **options):
-    return seeds.train_seeds(step, "smoke", TITLES, out, 3, **options)
+    return seeds.train_steps([step], "smoke", TITLES, out, 3, **options)[step]
 
 
 def path_of(out, step="01_baseline"):
@@ -194,7 +194,7 @@ def test_seeds_of_other_code_are_refused_by_name_and_accepted_by_word(
     ("change", "named"),
     [
         ({"dropout": 0.3}, r"config\.dropout is 0\.1, this run's is 0\.3"),
-        (None, r"stories\.sha256 is"),
+        (None, r"smoke/seeds/01_baseline\.json is of other stories .* Write over it with --fresh"),
     ],
 )
 def test_seeds_of_other_settings_or_stories_are_refused(three, monkeypatch, change, named):
@@ -204,7 +204,7 @@ def test_seeds_of_other_settings_or_stories_are_refused(three, monkeypatch, chan
         titles.stories["sha256"] = "0" * 64
     monkeypatch.setattr(seeds, "load_step", lambda step, preset: config)
     with pytest.raises(ValueError, match=named):
-        seeds.train_seeds("01_baseline", "smoke", titles, three[0], 3)
+        seeds.train_steps(["01_baseline"], "smoke", titles, three[0], 3)
 
 
 def test_the_published_run_of_a_step_is_its_first_seed(three, tmp_path, monkeypatch, capsys):
@@ -342,4 +342,4 @@ def test_a_published_record_of_seeds_says_what_its_losses_say(path):
 
 def test_one_seed_has_no_spread(tmp_path):
     with pytest.raises(ValueError, match="1 seeds have no spread"):
-        seeds.train_seeds("01_baseline", "smoke", TITLES, tmp_path, 1)
+        seeds.train_steps(["01_baseline"], "smoke", TITLES, tmp_path, 1)

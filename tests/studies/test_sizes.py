@@ -1,5 +1,7 @@
 """The gains of the steps on each preset, against the records they are read from."""
 
+import shutil
+
 import pytest
 
 from lib.files import results, write_json
@@ -24,6 +26,14 @@ def test_gains_are_those_of_steps_and_without_them_of_seeds(smoke_book, tmp_path
         names[i]: pytest.approx(losses[i - 1] - losses[i]) for i in range(1, 4)
     }
     assert gains_by_size({"small": tmp_path}) == {}
+
+
+def test_a_step_without_the_one_before_it_is_left_out(smoke_book, tmp_path):
+    out, _ = smoke_book
+    shutil.copytree(out / "results" / "smoke", tmp_path / "results" / "smoke")
+    results(tmp_path, "smoke", "02_adamw").unlink()
+    gains, whole = (gains_by_size({"smoke": home})["smoke"] for home in (tmp_path, out))
+    assert gains == {"04_lowest_loss": whole["04_lowest_loss"]}
 
 
 def test_damaged_differences_are_said(tmp_path):

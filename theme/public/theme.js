@@ -17,7 +17,9 @@ tell();
 
 // A link to something folded unfolds it.
 function unfold() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  let id = location.hash.slice(1);
+  try { id = decodeURIComponent(id); } catch {} // as it is, where it is no code
+  const target = document.getElementById(id);
   for (let at = target; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
   target?.scrollIntoView();
 }
