@@ -161,16 +161,20 @@ def bits_left(arm: Arm) -> dict:
     }
 
 
-def given_away(titles: Titles) -> int:
-    """Return the place of the first validation title that starts with the name of its site.
+def given_away(titles: Titles) -> list[int]:
+    """Return the places of the validation titles that start with the name of their site.
 
-    Of "Example raises" from example.com, say; 0 where there is none.
+    Of "Example raises" from example.com, say.
     """
-    for i, (title, origin) in enumerate(zip(titles.val, titles.origins["val"], strict=True)):
-        name = (origin.site or NO_LINK).split(".")[0]
-        if name and title.split()[0].lower() == name:
-            return i
-    return 0
+    names = [(origin.site or NO_LINK).split(".")[0] for origin in titles.origins["val"]]
+    firsts = (title.split()[0].lower() for title in titles.val)
+    return [i for i, (first, name) in enumerate(zip(firsts, names, strict=True)) if first == name]
+
+
+def bits_of_first(arm: Arm, places: list[int]) -> float:
+    """Return what the first word of the validation titles at `places` costs on average, in bits."""
+    words = by_word(arm)
+    return BITS * statistics.fmean(words[place][0] for place in places if words[place])
 
 
 def _before_and_gain(arms):

@@ -89,10 +89,16 @@ def test_bits_are_told_of_a_headline_and_of_its_words():
 
 
 def test_a_headline_is_given_away_where_it_begins_with_its_sites_name():
-    assert context.given_away(TITLES) == 1  # "b once more", of b.com
-    upper = replace(TITLES, val=["one", "two", *VAL[2:]])
-    assert context.given_away(upper) == 2  # "A is here", of a.com
-    assert context.given_away(replace(TITLES, val=list("mnopqrs"))) == 0
+    assert context.given_away(TITLES) == [1]  # "b once more", of b.com
+    upper = replace(TITLES, val=["one", "two", *VAL[2:-1], "A once more"])
+    assert context.given_away(upper) == [2, 6]  # "A is here", of a.com
+    assert context.given_away(replace(TITLES, val=list("mnopqrs"))) == []
+
+
+def test_first_words_are_told_in_bits():
+    by_token = [[2.0, 1.0, 0.5], [4.0, 3.0, 2.0, 0.5], [6.0, 2.0, 1.0, 0.0], *[[1.0, 1.0]] * 4]
+    told = arm("told", None, [1.0], by_token)
+    assert context.bits_of_first(told, [1, 2, 3]) == pytest.approx((4 + 6 + 1) / 3 / math.log(2))
 
 
 def test_step_four_is_no_step_that_others_are_ranked_with():
