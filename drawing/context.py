@@ -28,7 +28,7 @@ def gains(out, label: str, found: dict, record: dict) -> Drawing:
                     axes.plot(ends, [place + 0.1 * side] * 2, color=own)
                     end = max(end, ends[1])
             axes.plot(gain, place, "o", color=OTHER, markersize=7, zorder=3)
-            axes.annotate(f"{gain:+.3f}", (end, place), (8, 0), va="center",
+            axes.annotate(f"{gain:+.4f}", (end, place), (8, 0), va="center",
                           textcoords="offset points", fontsize=10)  # fmt: skip
         name_rows(axes, [arm["title"] for arm in arms])
         axes.margins(x=0.25)
@@ -43,6 +43,29 @@ def gains(out, label: str, found: dict, record: dict) -> Drawing:
     alt = "What each arm gains over titles alone, nats per character, ± one standard error: "
     data = pd.DataFrame(arms)
     return draw(out, label, data, alt + "; ".join(map(told, arms)), plot, 1.5 + 0.45 * len(arms))
+
+
+def by_place(out, label: str, found: list[dict], record: dict) -> Drawing:
+    """Draw what a word gains by its place, with bars of two standard errors over titles.
+
+    `found` is what `studies.context.gain_by_place` gives.
+    """
+
+    def plot(axes):
+        axes.axhline(0, color=GREY, linewidth=1)
+        for place, row in enumerate(found):
+            ends = [row["gain"] - 2 * row["error"], row["gain"] + 2 * row["error"]]
+            axes.plot([place] * 2, ends, color=OTHER)
+        axes.plot(range(len(found)), [row["gain"] for row in found], "o", color=OTHER, markersize=7)
+        axes.annotate(f"{found[0]['gain']:.2f}", (0, found[0]["gain"]), (9, 0), va="center",
+                      textcoords="offset points", fontsize=10)  # fmt: skip
+        axes.set_xticks(range(len(found)), [row["word"] for row in found])
+        axes.grid(axis="y")
+        axes.set(xlabel="word of the title", ylabel="fewer bits a word", title=caption(record))
+
+    alt = "Fewer bits a word, by its place in the title, ± one standard error over titles: "
+    alt += ", ".join(f"{row['word']} {row['gain']:+.2f} ± {row['error']:.2f}" for row in found)
+    return draw(out, label, pd.DataFrame(found), alt, plot)
 
 
 def sites(out, label: str, found: list[dict], record: dict) -> Drawing:

@@ -20,7 +20,7 @@ from lib.context import exchanged
 from lib.data import Titles
 from lib.evaluate import characters
 from lib.origins import NO_LINK
-from lib.predictions import title_losses, word_losses
+from lib.predictions import mean_by_place, title_losses, word_losses
 from lib.record import save
 from lib.steps import CONTEXT
 from lib.tokenizer import train_tokenizer
@@ -142,6 +142,31 @@ def share_of_largest(arms: dict[str, Arm], count: int = 5) -> dict:
 def by_word(arm: Arm) -> list[list[float] | None]:
     """Return the losses of the words of each validation title, as `word_losses` has them."""
     return word_losses(arm.run.tokenizer, arm.run.titles.val, arm.by_token)
+
+
+def gain_by_place(arms: dict[str, Arm]) -> list[dict]:
+    """Return what a word gains by its place in the title: `[{word, titles, before, gain, error}]`.
+
+    In bits, `before` what it costs a model that sees titles alone, `error` the standard error of
+    `gain` over titles; places as `mean_by_place` has them.
+    """
+    base, full = (by_word(arms[name]) for name in (BASE, FULL))
+    gains = [
+        None if before is None else [b - a for b, a in zip(before, after, strict=True)]
+        for before, after in zip(base, full, strict=True)
+    ]
+    squares = [None if title is None else [g**2 for g in title] for title in gains]
+    rows = zip(mean_by_place(base), mean_by_place(gains), mean_by_place(squares), strict=True)
+    return [
+        {
+            "word": gain["word"],
+            "titles": (count := gain["titles"]),
+            "before": BITS * before["nats"],
+            "gain": BITS * gain["nats"],
+            "error": BITS * math.sqrt((square["nats"] - gain["nats"] ** 2) / max(1, count - 1)),
+        }
+        for before, gain, square in rows
+    ]
 
 
 def bits_left(arm: Arm) -> dict:

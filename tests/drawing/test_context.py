@@ -25,11 +25,24 @@ def test_a_gain_has_a_bar_over_seeds_and_one_over_titles(tmp_path, drawn):
     assert found == {-0.1: [0.18, 0.22], 0.1: [0.14, 0.26], 1.1: [-0.14, -0.06]}
     own = {line.get_color() for line in axes.lines if line.get_ydata()[0] == -0.1}
     assert own == {OTHER} != {GREY}
-    assert texts(axes) == {0: "+0.200", 1: "-0.100"}
+    assert texts(axes) == {0: "+0.2000", 1: "-0.1000"}
     assert "told +0.2000 ± 0.0100 over seeds ± 0.0300 over titles; " in drawing.alt
     assert drawing.alt.endswith("exchanged -0.1000 ± 0.0200 over titles")
     data = pd.read_csv(tmp_path / "figures" / "gain.csv")
     assert data["gain"].tolist() == [0.2, -0.1] and data["over_titles"].tolist() == [0.03, 0.02]
+
+
+def test_a_words_gain_is_drawn_by_its_place_with_its_error(tmp_path, drawn):
+    rows = [("1", 0.5, 0.125), ("2", 0.25, 0.0625), ("end", -0.125, 0.25)]
+    found = [{"word": w, "titles": 9, "before": 8.0, "gain": g, "error": e} for w, g, e in rows]
+    drawing = context.by_place(tmp_path, "places", found, HERE)
+    (axes,) = drawn
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "2", "end"]
+    assert [(x, y) for x, y, _ in markers(axes)] == [(0, 0.5), (1, 0.25), (2, -0.125)]
+    ends = [line.get_ydata() for line in axes.lines if line.get_marker() == "None"][1:]
+    assert [list(pair) for pair in ends] == [[0.25, 0.75], [0.125, 0.375], [-0.625, 0.375]]
+    assert "1 +0.50 ± 0.12" in drawing.alt or "1 +0.50 ± 0.13" in drawing.alt
+    assert pd.read_csv(tmp_path / "figures" / "places.csv")["gain"].tolist() == [0.5, 0.25, -0.125]
 
 
 def test_the_sites_that_gain_most_and_least_are_drawn(tmp_path, drawn):

@@ -89,10 +89,29 @@ def test_bits_are_told_of_a_headline_and_of_its_words():
 
 
 def test_a_headline_is_given_away_where_it_begins_with_its_sites_name():
-    assert context.given_away(TITLES) == [1]  # "b once more", of b.com
+    assert context.given_away(TITLES) == [1, 2]  # "b once more" of b.com, "A is here" of a.com
     upper = replace(TITLES, val=["one", "two", *VAL[2:-1], "A once more"])
     assert context.given_away(upper) == [2, 6]  # "A is here", of a.com
     assert context.given_away(replace(TITLES, val=list("mnopqrs"))) == []
+
+
+def test_a_words_gain_by_its_place_has_its_error_over_titles():
+    before = [[2.0, 1.0, 0.5], [4.0, 3.0, 2.0, 0.5], [6.0, 2.0, 1.0, 0.0], *[[1.0, 1.0]] * 4]
+    after = [[1.0, 1.0, 0.5], [1.0, 3.0, 1.0, 0.5], [5.0, 1.0, 1.0, 0.0], *[[1.0, 0.5]] * 4]
+    arms = {"titles": arm("a", None, [1.0], before), "all": arm("b", None, [1.0], after)}
+    rows = context.gain_by_place(arms)
+    assert [(row["word"], row["titles"]) for row in rows] == [
+        ("1", 7),
+        ("2", 3),
+        ("3", 2),
+        ("end", 7),
+    ]
+    gains = {"1": [1, 3, 1, 0, 0, 0, 0], "2": [0, 0, 1], "3": [1, 0], "end": [0, 0, 0, *[0.5] * 4]}
+    for row in rows:
+        own = np.array(gains[row["word"]]) / math.log(2)
+        assert row["gain"] == pytest.approx(own.mean())
+        assert row["error"] == pytest.approx(own.std(ddof=1) / math.sqrt(len(own)))
+    assert rows[0]["before"] == pytest.approx((2 + 4 + 6 + 4) / 7 / math.log(2))
 
 
 def test_first_words_are_told_in_bits():
