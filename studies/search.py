@@ -17,6 +17,8 @@ import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
+import filelock
+
 from lib.config import PRESETS, Config, load_step
 from lib.data import Titles
 from lib.files import NUMBER, TEXT, as_json, check, exactly, held, read_json, results, write_json
@@ -123,6 +125,14 @@ def search(
     if resume != "fresh":
         _refuse_loss(out, about, study)
 
+    ask = study.ask
+
+    def one_at_a_time(*arguments):
+        """SQLite gives a trial that is queued to both of two processes that ask at once."""
+        with filelock.FileLock(folder / ".asking"):
+            return ask(*arguments)
+
+    study.ask = one_at_a_time
     with held(folder):  # two processes begin with the same trials: they are queued once
         for first in (_as_it_is(base, space), *_best(like, base, space)):
             study.enqueue_trial(first, skip_if_exists=True)

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from drawing import bars, curves, rows, text
+from drawing import bars, context, curves, rows, text
 from drawing.style import GREY, OTHER, caption, color
 from lib.config import PRESETS
 from lib.details import read_detail
@@ -73,6 +73,12 @@ def redraw(out):
     rows.ladders(out, "ladder_order", ladder, read_ladder(BOOK, "small"))
     names = ("02_adamw", "03_rope_vocab", PUBLIC_BEST, "04_lowest_loss")
     rows.seeds(out, "public_best", [read_seeds(BOOK, name, "tiny") for name in names])
+
+    record = read_record(BOOK, PRESET, "05_context")
+    found = read_json(BOOK, PRESET, "05_context/gains", "run notebooks/05_context.ipynb")
+    context.gains(out, "context_gain", found["arms"], record)
+    context.by_place(out, "context_by_word", found["words"], record)
+    context.sites(out, "context_by_site", found["sites"], record)
 
     draw_repeated(out, steps, measured)
     draw_scale(out, steps, measured)

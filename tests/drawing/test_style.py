@@ -63,7 +63,7 @@ def arms(out, step):
 
 def seeds(out, step):
     several = {"seeds": [1, 2], "full_coverage": [1.0, 2.0], "mean": 1.5, "sd": 0.7}
-    rows.seeds(out, "figure", [make_record(step) | several])
+    rows.seeds(out, "figure", [make_record(step) | several | {"titles": {"val": 9}}])
 
 
 def tokens(out, step):
