@@ -1,7 +1,7 @@
 // What every page gets when the site is built: a banner where its text was written for another
-// run than the one that it shows, or where it is a notebook that was not run; an Open in Colab link
-// on a notebook, and alt text on a figure that is embedded from one. And a role for such a link
-// anywhere.
+// run than the one that it shows, or where it is a notebook that was not run, whose figures say so in
+// other pages; an Open in Colab link on a notebook, and alt text on a figure that is embedded from
+// one. And a role for such a link anywhere.
 
 import fs from 'node:fs';
 import path from 'node:path';
@@ -34,9 +34,14 @@ const warning = (title, told) => ({
 });
 
 // A notebook that was added and not published yet is shown as it is: its code and no outputs.
-function notRun(notebook) {
+/** The cells of a notebook that was not run: of one that was, none. */
+function cellsNotRun(notebook) {
   const { cells } = JSON.parse(fs.readFileSync(notebook, 'utf8'));
-  if (cells.some(({ outputs }) => outputs?.length)) return undefined;
+  return cells.some(({ outputs }) => outputs?.length) ? [] : cells;
+}
+
+function notRun(notebook) {
+  if (!cellsNotRun(notebook).length) return undefined;
   const told = 'This notebook was not run for the book as it is published here: no cell has outputs.';
   return warning('Not run yet', told);
 }
@@ -82,6 +87,30 @@ const openings = {
   },
 };
 
+/** The labels of the cells of the notebooks in `root` that were not run. */
+function labelsNotRun(root) {
+  const folder = path.join(root, 'notebooks');
+  const files = fs.existsSync(folder) ? fs.readdirSync(folder) : [];
+  const notebooks = files.filter((file) => file.endsWith('.ipynb'));
+  const cells = notebooks.flatMap((file) => cellsNotRun(path.join(folder, file)));
+  return cells.flatMap(({ source }) => [source].flat().join('').match(/(?<=^#\| label: )\S+/m) ?? []);
+}
+
+const sayNotRun = {
+  name: 'say-not-run',
+  doc: 'Says in the place of a figure that the notebook which draws it was not run.',
+  stage: 'document',
+  plugin: (_, utils) => (tree, vfile) => {
+    const figures = utils.selectAll('container > image[url^="#"]', tree);
+    if (!figures.length) return;
+    const labels = new Set(labelsNotRun(projectRoot(vfile)));
+    for (const image of figures.filter(({ url }) => labels.has(url.slice(1)))) {
+      const told = text('The notebook that draws this was not run here.');
+      Object.assign(image, { type: 'paragraph', url: undefined, children: [told] });
+    }
+  },
+};
+
 // MyST drops a figure's :alt: when it replaces the figure's content by a notebook's outputs. It is
 // kept on the container, then handed to the images that the figure shows.
 const keepAlt = {
@@ -118,5 +147,5 @@ const giveAlt = {
 export default {
   name: 'Page openings and alt text',
   roles: [colab],
-  transforms: [openings, keepAlt, giveAlt],
+  transforms: [openings, sayNotRun, keepAlt, giveAlt],
 };

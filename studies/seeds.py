@@ -92,8 +92,8 @@ def train_steps(
 
     Raises ValueError for fewer than two seeds, for a step or preset that is not there, where a
     record that is there is of other stories, unless `resume` is "fresh", and for checkpoints of
-    another run, unless it is "accept"; FloatingPointError, when all others
-    are trained, where a run diverged: its step has no record.
+    another run, unless it is "accept"; FloatingPointError, when all others are trained, where a run
+    diverged: its step has no record.
     """
     if count < 2:
         raise ValueError(f"{count} seeds have no spread; ask for at least 2.")
@@ -103,10 +103,9 @@ def train_steps(
         runs = {step: [] for step in together}
         asked = []
         for step in runs:
-            if resume != "fresh":
-                _refuse_others(out, step, preset, titles)
             config = load_step(step, preset)
             if resume != "fresh":
+                _refuse_others(out, step, preset, titles)
                 runs[step] += _published(out, step, config, titles, workers)
             asked += _asked(step, config, folder, range(FIRST + len(runs[step]), FIRST + count))
         for one, outcome in many(asked, titles, resume, workers):

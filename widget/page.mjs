@@ -115,8 +115,12 @@ function render({ model: given, el }) {
   async function load(row, again) {
     if (row.isLoading || row.model) return;
     row.isLoading = true;
-    const focused = el.getRootNode().activeElement;
-    const hadFocus = focused && (row.body.contains(focused) || focused === loadAll);
+    const held = el.getRootNode().activeElement;
+    const hadFocus = held && (row.body.contains(held) || held === loadAll);
+    // The button that was pressed is gone: unless the reader went elsewhere, go on in the row.
+    const refocus = () => {
+      if (hadFocus && !el.contains(el.getRootNode().activeElement)) row.body.querySelector('button')?.focus();
+    };
     tellWaiting();
     const bar = make('progress', { max: row.bytes, value: 0, 'aria-label': `Loading ${row.name}` });
     const amount = make('span');
@@ -130,7 +134,7 @@ function render({ model: given, el }) {
       row.model = new Model(await (row.file ? download(row, seen, again) : ask(given, row)));
     } catch (error) {
       offer(row, error.message);
-      if (hadFocus && focused !== loadAll) row.body.querySelector('button').focus();
+      refocus();
       return;
     }
     row.isLoading = false;
@@ -143,7 +147,7 @@ function render({ model: given, el }) {
     write.offer(loaded());
     read(row, readable(box.value).title);
     tellAll();
-    if (hadFocus && (focused !== loadAll || loadAll.hidden)) row.body.querySelector('button')?.focus();
+    refocus();
   }
 
   /** The smallest first, so that the first answer comes soon. */

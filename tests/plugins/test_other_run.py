@@ -134,8 +134,9 @@ def test_half_a_run_in_the_front_matter_is_refused(tmp_path):
         build_site(root, "plain")
 
 
-def test_a_notebook_that_was_not_run_says_so(tmp_path):
-    root = make_book(tmp_path / "book", "# Report\n", [make_record("01_baseline")])
+def test_a_notebook_that_was_not_run_says_so_also_where_its_figure_would_stand(tmp_path):
+    figure = ":::{figure} #loss\n:label: one\n:alt: A line\nThe caption of [](#one).\n:::\n"
+    root = make_book(tmp_path / "book", f"# Report\n\n{figure}", [make_record("01_baseline")])
     path = root / "notebooks" / "01_baseline.ipynb"
     notebook = json.loads(path.read_text("utf-8"))
     for cell in notebook["cells"]:
@@ -146,6 +147,9 @@ def test_a_notebook_that_was_not_run_says_so(tmp_path):
     (banner,) = banners(root, "baseline")
     assert "Not run yet" in banner and "no cell has outputs" in banner
     assert not find(page(root, "index"), "admonition")
+    (shown,) = find(page(root, "index"), "container")
+    assert "The notebook that draws this was not run here." in words(shown)
+    assert "The caption of Figure\N{NO-BREAK SPACE}1." in words(shown)  # and can be referred to
 
 
 EVERY_ROLE = """
