@@ -98,10 +98,10 @@ def steps_table(records: list[dict], others=()) -> Table:
         rows.append(
             {
                 "Step": record["title"] + (f" ({why}, not ranked)" if why else ""),
-                "Official (coverage)": f"{plain(losses['official'])} ({losses['coverage']:.1%})",
                 "Full coverage": f"{losses['full_coverage']:.4f}",
-                "Bits per byte": f"{losses['bits_per_byte']:.3f}",
                 "Test titles": plain(losses["test"]),
+                "Official (coverage)": f"{plain(losses['official'])} ({losses['coverage']:.1%})",
+                "Bits per byte": f"{losses['bits_per_byte']:.3f}",
                 "Parameters": f"{record['parameters']:,}",
             }
         )

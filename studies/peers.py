@@ -2,7 +2,8 @@
 
 `peers.csv` holds a row for each public result: the loss that its `evaluate()` printed, the block
 and the batch of that evaluation, the training tokens that a log of it counted, whether its titles
-are those of before or after the hub's were replaced, and why it compares with none, if it does not.
+are the hub's old ones or the new ones that replaced them, and why it compares with none, if it
+does not.
 
 Nobody tells how many validation tokens there were. There are nine times as many training titles,
 but the validation titles are a little shorter than a ninth, as NINTH has it.
@@ -14,12 +15,12 @@ from pathlib import Path
 from lib.files import BOOK
 
 # Validation tokens as a part of a ninth of the training tokens: what is likely, the least and the
-# most. `before`: the validation text counted by https://github.com/ruodingt/mainrun
-# (docs/analysis/tokenizer_profiler.md), at the challenge's own tokenizer; `after`: both counts in
+# most. `old`: the validation text counted by https://github.com/ruodingt/mainrun
+# (docs/analysis/tokenizer_profiler.md), at the challenge's own tokenizer; `new`: both counts in
 # one log of https://github.com/undivisible/mainrun (experiment_results/baseline.log). The bounds
 # follow from the first evaluations in the logs of https://github.com/arshchawla21/mainrun: an
 # untrained model costs ln(vocabulary) a token, which tells how many spans were scored.
-NINTH = {"before": (0.989, 0.9885, 0.9930), "after": (0.998, 0.9934, 1.0094)}
+NINTH = {"old": (0.989, 0.9885, 0.9930), "new": (0.998, 0.9934, 1.0094)}
 
 
 def read_peers(path: Path = BOOK / "peers.csv") -> dict[str, dict]:
@@ -52,7 +53,7 @@ def _parse(row):
         if not row[name]:
             raise ValueError(f"peers.csv: {key} has no {name}.")
     if row["titles"] not in NINTH:
-        raise ValueError(f"peers.csv: titles of {key} is {row['titles']!r}, not before or after.")
+        raise ValueError(f"peers.csv: titles of {key} is {row['titles']!r}, not old or new.")
     peer = {name: value or None for name, value in row.items()}
     kinds = {"reported": float, "block": int, "batch": int, "train_tokens": int}
     for name, kind in kinds.items():

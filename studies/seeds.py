@@ -30,7 +30,7 @@ from .runs import Asked, identity_of, many, records, refuse_failed
 from .statistics import LEVEL, difference, holm, over_titles, standard_error
 
 FIRST = 1337
-REAL, CHANCE = "real", "not told from chance"  # a difference where p_holm is below LEVEL, or not
+REAL, CHANCE = "real", "within chance"  # a difference where p_holm is below LEVEL, or not
 DIFFERENCES = "differences"  # the record that compares each step with the step before it
 
 _LIST = {"type": "array", "items": {"type": "number"}, "minItems": 2}

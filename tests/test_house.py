@@ -1,6 +1,7 @@
 """The house: imports point down, modules are short, and each package's `__init__` is its map."""
 
 import ast
+import json
 import re
 
 import nbformat
@@ -122,3 +123,15 @@ def test_code_that_pages_show_fits_their_width():
         if len(line) > 80
     ]
     assert not wide
+
+
+def test_the_readme_tells_the_losses_of_the_published_run():
+    front = (ROOT / "index.md").read_text("utf-8")
+    preset = re.search(r"run_preset: (\w+)", front)[1]
+    first, last = (
+        json.loads((ROOT / "results" / preset / f"{step}.json").read_text("utf-8"))
+        for step in ("01_baseline", "04_lowest_loss")
+    )
+    losses = [f"{record['losses']['full_coverage']:.3f}" for record in (first, last)]
+    said = f"On {first['titles']['train']:,} headlines (preset `{preset}`) the loss fell from "
+    assert f"{said}{losses[0]} to {losses[1]} nats" in (ROOT / "README.md").read_text("utf-8")

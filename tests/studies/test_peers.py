@@ -66,10 +66,10 @@ def test_the_spans_are_those_that_an_untrained_model_tells(key, first, vocabular
 
 def test_the_ninth_is_the_one_that_was_counted():
     """Counted by one fork at 16,384 tokens of vocabulary; its 9/10 at 16,000, by the challenge."""
-    likely, *_ = NINTH["before"]
+    likely, *_ = NINTH["old"]
     smaller = 120_737 * (1 + (135_124 / 120_737 - 1) * math.log(16_384 / 16_000) / math.log(2))
     assert 9 * smaller / 1_102_455 == pytest.approx(likely, abs=0.001)
-    likely, *_ = NINTH["after"]
+    likely, *_ = NINTH["new"]
     assert likely == pytest.approx(9 * 116_160 / 1_047_399, abs=0.001)
     assert all(low <= likely <= high for likely, low, high in NINTH.values())
 
@@ -81,12 +81,12 @@ def test_the_coverage_is_that_of_whole_spans_with_one_token_between():
 
 
 def test_what_compares_with_none_is_not_corrected(tmp_path):
-    path = written(tmp_path, 'x,"a ""fork"", one",1.5,128,64,900000,before,lossy,w,s,https://a.b')
+    path = written(tmp_path, 'x,"a ""fork"", one",1.5,128,64,900000,old,lossy,w,s,https://a.b')
     (peer,) = read_peers(path).values()
     assert peer["who"] == 'a "fork", one' and peer["val_tokens"] == 98_900
     assert peer["coverage"] == 12 * 8192 / 98_900
     assert peer["corrected"] is peer["least"] is peer["most"] is None
-    path = written(tmp_path, "x,w,1.5,128,64,,after,,w,s,https://a.b")
+    path = written(tmp_path, "x,w,1.5,128,64,,new,,w,s,https://a.b")
     (peer,) = read_peers(path).values()
     assert peer["unfair"] is None and {peer[name] for name in ESTIMATES} == {None}
 
@@ -94,15 +94,15 @@ def test_what_compares_with_none_is_not_corrected(tmp_path):
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        ("x,w,1.5,128,64,9,after,,w,,u", "peers.csv: x has no source"),
-        ("x,w,1.5,128,64,9,after,,w,s,", "peers.csv: x has no url"),
-        ("x,w,l.5,128,64,9,after,,w,s,u", "peers.csv: reported of x is 'l.5', which is no such"),
-        ("x,w,,128,64,9,after,,w,s,u", "peers.csv: reported of x is '', which is no such number"),
-        ("x,w,1.5,128.5,64,9,after,,w,s,u", "peers.csv: block of x is '128.5'"),
-        ("x,w,1.5,128,64,9e5,after,,w,s,u", "peers.csv: train_tokens of x is '9e5'"),
-        ("x,w,1.5,128,64,9,new,,w,s,u", "peers.csv: titles of x is 'new', not before or after"),
-        ("x,w,1.5,128,64,9,after,,w", "peers.csv: x has not as many fields as the header"),
-        ("x,w,1.5,128,64,9,after,,w,a,s,u", "peers.csv: x has not as many fields as the header"),
+        ("x,w,1.5,128,64,9,new,,w,,u", "peers.csv: x has no source"),
+        ("x,w,1.5,128,64,9,new,,w,s,", "peers.csv: x has no url"),
+        ("x,w,l.5,128,64,9,new,,w,s,u", "peers.csv: reported of x is 'l.5', which is no such"),
+        ("x,w,,128,64,9,new,,w,s,u", "peers.csv: reported of x is '', which is no such number"),
+        ("x,w,1.5,128.5,64,9,new,,w,s,u", "peers.csv: block of x is '128.5'"),
+        ("x,w,1.5,128,64,9e5,new,,w,s,u", "peers.csv: train_tokens of x is '9e5'"),
+        ("x,w,1.5,128,64,9,later,,w,s,u", "peers.csv: titles of x is 'later', not old or new"),
+        ("x,w,1.5,128,64,9,new,,w", "peers.csv: x has not as many fields as the header"),
+        ("x,w,1.5,128,64,9,new,,w,a,s,u", "peers.csv: x has not as many fields as the header"),
     ],
 )
 def test_a_row_that_is_wrong_is_refused_by_its_key(tmp_path, row, why):
