@@ -198,7 +198,8 @@ def _peer(options):
     with _workers(options) as workers:
         record = seeds.train_recipe(*given, workers)
     losses = record["losses"]
-    print(f"{losses['full_coverage']:.4f} nats per character, {losses['test']:.4f} on test titles")
+    test = "" if losses["test"] is None else f", {losses['test']:.4f} on test titles"
+    print(f"{losses['full_coverage']:.4f} nats per character{test}")
 
 
 def _ladder(options):

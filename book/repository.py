@@ -119,8 +119,8 @@ def _output(root, *command):
 def uncommitted(root: Path, where: list[str]) -> list[str]:
     """Return the files in `where`, places in `root`, that were changed or are new.
 
-    None where it is no clone. A notebook whose cells are those that were committed has only been
-    executed since.
+    No files where it is no clone. A notebook whose cells are those that were committed has only
+    been executed since.
     """
 
     def git(*words):

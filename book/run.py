@@ -23,7 +23,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from lib.config import load_preset, load_step
 from lib.data import Titles, find_stories, load_titles
-from lib.files import BOOK, held, write_json, write_text
+from lib.files import BOOK, held, results, write_json, write_text
 from lib.identity import code_of, digest
 from lib.steps import CONTEXT, RECIPES, STEPS
 from lib.tokenizer import train_tokenizer
@@ -118,7 +118,7 @@ def run(
         _mirror(out, names)
         write_json(out / REPORT, {"preset": preset_name})
         parameters = {"preset": preset_name, "stories": stories, "out": str(out)}
-        given = [titles.stories, _inputs()]
+        given = [titles.stories, _inputs(preset_name)]
         for name in wanted:
             needs_more = name == CONTEXT["notebook"] and step is None
             if needs_more and (why := _lacking(preset_name, stories)):
@@ -146,12 +146,16 @@ def publish(
     out = BOOK / "_build" / f"publish-{preset_name}"
     for published in (BOOK / "results" / preset_name).rglob("*"):  # what a later step reads
         target = out / published.relative_to(BOOK)
-        if published.is_file() and not target.exists():
+        stale = target.exists() and target.stat().st_mtime < published.stat().st_mtime
+        if published.is_file() and (stale or not target.exists()):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(published, target)
     run(preset_name, stories, out, step, resume)
     whole = step is None or report_preset() == preset_name
     for name in notebooks(BOOK) if step is None else [step]:
+        if Mark(out, name).read() is None:  # left out: what the book has of it is of other stories
+            results(BOOK, preset_name, name).unlink(missing_ok=True)
+            shutil.rmtree(results(BOOK, preset_name, name, ""), ignore_errors=True)
         if whole:
             shutil.copy(out / "notebooks" / f"{name}.ipynb", BOOK / "notebooks")
         for file in Mark(out, name).files():
@@ -288,10 +292,12 @@ def _refuse_anothers(out, name, files):
             )
 
 
-def _inputs():
+def _inputs(preset):
     """Return the digests of what every notebook may depend on beside the other notebooks."""
     code = [path for package in PACKAGES for path in (BOOK / package).glob("*.py")]
     tables = [path for pattern in TABLES for path in BOOK.glob(pattern)]
+    # The steps of other presets, which `results` sets beside this one's.
+    tables += [p for p in BOOK.glob("results/*/[0-9]*.json") if p.parent.name != preset]
     return sorted(
         [[p.relative_to(BOOK).as_posix(), code_of(p.read_text("utf-8"))] for p in code]
         + [[p.relative_to(BOOK).as_posix(), digest_of(p)] for p in tables]

@@ -132,7 +132,8 @@ def gains_by_size(out, label: str, gains: dict[str, dict[str, float]]) -> Drawin
         for preset, by_step in gains.items()
         for step, gain in by_step.items()
     ]
-    data, presets = pd.DataFrame(rows), list(gains)
+    data = pd.DataFrame(rows, columns=["preset", "step", "title", "gain"])
+    presets = list(gains)
 
     def plot(axes):
         ends = []

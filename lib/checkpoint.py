@@ -106,7 +106,7 @@ def state_of(parts: list, finished: bool) -> dict:
         "parts": {i: p.state_dict() for i, p in enumerate(parts) if isinstance(p, wanted)},
         "random": {
             "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],
             "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
             "numpy": (name, keys.tolist(), *rest),
             "python": random.getstate(),
@@ -120,7 +120,8 @@ def restore(state: dict, parts: list) -> None:
         parts[i].load_state_dict(kept)
     torch.set_rng_state(state["random"]["torch"].cpu())
     if torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([s.cpu() for s in state["random"]["cuda"]])
+        for own in state["random"]["cuda"][:1]:  # a run is on one GPU, whichever that is
+            torch.cuda.set_rng_state(own.cpu())
     if torch.backends.mps.is_available() and state["random"]["mps"] is not None:
         torch.mps.set_rng_state(state["random"]["mps"].cpu())
     np.random.set_state(state["random"]["numpy"])

@@ -77,7 +77,7 @@ class Config:
     grad_clip: float = 1.0  # global norm
     epochs: int = 7
     evals_per_epoch: int = 3
-    precision: str = "auto"  # bf16 where GPU or CPU has it natively, fp32 elsewhere
+    precision: str = "auto"  # bf16 where GPU or CPU has it natively (Muon's always), fp32 elsewhere
 
     def __post_init__(self):
         for name, allowed in CHOICES.items():
@@ -85,6 +85,8 @@ class Config:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; choose one of {allowed}.")
         if self.n_embd % self.n_head:
             raise ValueError(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}.")
+        if self.optimizer != "sgd" and self.betas is None:
+            raise ValueError(f"{self.optimizer} needs betas, such as (0.9, 0.95).")
         if not 0 < self.val_frac < 1:
             raise ValueError(f"val_frac is {self.val_frac}; it is a fraction between 0 and 1.")
         for name in ("dropout", "ema", "warmup", "decay"):

@@ -115,6 +115,10 @@ def _split(columns: list[pa.ChunkedArray], config, source: dict, stories: str) -
     titles = [_text(raw) for raw in raws.take(chosen).to_pylist()]
     fields = zip(*(column.take(chosen).to_pylist() for column in more), strict=True)
     origins = [origin(*own) for own in fields]
+    if more and not any(story.month for story in origins):
+        raise ValueError(
+            f"no `time` of {stories} can be read: it is in seconds since 1970, or as 2019-12-26"
+        )
     cut = int(config.num_titles * (1 - config.val_frac))
     parts = {
         "train": slice(cut),

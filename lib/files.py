@@ -116,7 +116,9 @@ def held(folder: str | Path):
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        who = owner.read_text("utf-8") if owner.exists() else "another process"
+        who = "another process"
+        with suppress(FileNotFoundError):
+            who = owner.read_text("utf-8")
         print(f"{folder} is held by {who}; waiting for it.", flush=True)
         lock.acquire()
     try:

@@ -126,7 +126,8 @@ def _described(thing, seen):
         return sorted(inner, key=repr) if isinstance(thing, set | frozenset) else inner
     if isinstance(thing, dict):
         return [[repr(key), _described(value, seen)] for key, value in thing.items()]
-    if hasattr(thing, "dtype") and hasattr(thing, "tolist"):  # a tensor, an array
+    is_class = isinstance(thing, type)
+    if not is_class and hasattr(thing, "dtype") and hasattr(thing, "tolist"):  # tensor, array
         return [str(thing.dtype), digest(repr(thing.tolist()))]
     if isinstance(thing, types.ModuleType):
         return thing.__name__

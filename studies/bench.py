@@ -2,8 +2,8 @@
 
 - Both in one process, in turn, on the same titles, tokens and device, one epoch of some 15 steps a
   round; evaluation is not timed.
-- At equal precision (fp32) and at each one's own, which on a GPU is bf16 for the book's loop. On a
-  CPU the two are the same and measured once.
+- At equal precision (fp32) and at each one's own, which is bf16 for the book's loop where the
+  device has it. Where it has not, the two are the same and measured once.
 """
 
 import statistics

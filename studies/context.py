@@ -58,7 +58,7 @@ def train_arms(
     arms, tokenizer = {}, train_tokenizer(config, titles)
     for name, arm in CONTEXT["arms"].items():
         own = exchanged(titles) if arm.get("exchanged") else titles
-        records, runs, losses = [], [], []
+        records, losses = [], []
         for seed in range(config.seed, config.seed + count):
             print(f"{arm['title']}, seed {seed}", flush=True)
             run = train(
@@ -77,9 +77,10 @@ def train_arms(
                 else save(run, out, place, arm["title"])
             )
             losses.append(title_losses(run.model, run.tokenizer, own.val, run.told("val")))
-            runs.append(run)
+            if first:
+                kept = run
         by_title = np.mean([[sum(title) for title in those] for those in losses], axis=0)
-        arms[name] = Arm(arm["title"], records, runs[0], losses[0], by_title)
+        arms[name] = Arm(arm["title"], records, kept, losses[0], by_title)
     return arms
 
 

@@ -1,8 +1,8 @@
 """The ladder from step two to step three: one change at a time, each against the rung below it.
 
 - A rung is a configuration under several seeds. A change is kept where it lowers their mean loss
-  and Welch's test says that chance does so less than one time in twenty; the next change is tried
-  on what was kept. What is tried, and in which order, is `lib.steps.LEVERS`.
+  and the two-sided p of Welch's test is below 0.05: of changes that do nothing, one in forty. The
+  next change is tried on what was kept. What is tried, in which order, is `lib.steps.LEVERS`.
 - That is enough to go on with, not to claim: of so many rungs one may well be kept by chance, so
   `p_holm` asks what is left where all are asked at once, and `titles` whether other titles would
   agree. A gain that was kept is an over-estimate: the luck that it had is why it was kept.

@@ -87,7 +87,7 @@ def judge(below: dict, rung: dict, kept: bool | None, chars: int) -> dict:
     """Return what a rung of a ladder gained over the one below it, how surely, whether it is kept.
 
     Each has `losses`, a seed each, their `mean`, and `title_nats`, the nats of each title; `chars`
-    are the characters of all. A gain is kept where chance makes one as large less often than LEVEL;
+    are the characters of all. A rung is kept where its gain is positive and p is below LEVEL;
     `kept` says so in place of that, and must where there is one seed.
     """
     drawn = over_titles(rung["title_nats"], below["title_nats"], chars)

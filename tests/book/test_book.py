@@ -414,6 +414,22 @@ def test_a_step_published_alone_finds_the_records_that_are_published(steps):
     record = json.loads((steps.root / "results" / "smoke" / "01_first.json").read_text())
     assert str(record["at"]) in (steps.root / "figures" / "second.svg").read_text()
 
+    published = steps.root / "results" / "smoke" / "01_first.json"
+    write_json(published, record | {"at": "from elsewhere"})  # as a pull brings it
+    later = time.time() + 9
+    os.utime(published, (later, later))
+    book.publish("smoke", None, step="02_second", resume="fresh")
+    assert "from elsewhere" in (steps.root / "figures" / "second.svg").read_text()
+
+
+def test_the_steps_of_another_preset_count_as_what_a_notebook_read(steps):
+    record = steps.root / "results" / "tiny" / "01_first.json"
+    record.parent.mkdir(parents=True)
+    assert steps() == BOTH
+    record.write_text("{}")
+    assert steps() == BOTH
+    assert steps() == []
+
 
 def test_what_is_not_committed_is_not_published(steps):
     def git(*arguments):
@@ -597,6 +613,17 @@ def test_what_is_left_out_leaves_nothing_of_a_run_before(steps, request):
     request.getfixturevalue("needs_more")
     assert steps() == []
     assert not (steps.out / "figures" / "second.svg").exists()
+
+
+def test_a_publication_without_a_step_takes_away_what_the_book_has_of_it(needs_more):
+    record = needs_more.root / "results" / "smoke" / "02_second.json"
+    details = record.with_suffix("") / "gains.json"
+    details.parent.mkdir(parents=True)
+    details.write_text("{}")
+    record.write_text("{}")
+    book.publish("smoke", None)
+    assert not record.exists() and not details.parent.exists()
+    assert record.with_name("01_first.json").exists()
 
 
 def test_fresh_removes_a_figure_that_is_no_longer_drawn(steps):

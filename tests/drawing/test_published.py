@@ -139,7 +139,7 @@ def draw_scale(out, steps, measured):
 
 
 def draw_peers(out):
-    parts = {"before": [], "after": []}
+    parts = {"old": [], "new": []}
     for key, peer in read_peers().items():
         name = key.replace("_", " ").replace("step", "report, step")
         line = {"name": name, "first": peer["reported"], "second": peer["corrected"]}
@@ -154,10 +154,10 @@ def draw_peers(out):
     rows.pairs(
         out,
         "peers_corrected",
-        parts["before"] + parts["after"],
+        parts["old"] + parts["new"],
         columns=("as reported", "divided by coverage, an estimate"),
         what="Public results on the challenge",
-        title=f"the last {len(parts['after'])} on the titles of after",
+        title=f"the last {len(parts['new'])} on the hub's new titles",
     )
 
 

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 ALLOWED = {
     "1.754": "the challenge's baseline to beat, as the challenge states it",
     "3.11": "the oldest Python that the book runs on",
+    "0.05": "the level of the tests, `studies.statistics.LEVEL`",
 }
 
 # What is not prose, or is not typed: front matter, code, roles and code spans, math, addresses.
@@ -29,7 +30,7 @@ NOT_PROSE = (
     r"(?<!\})(`+)(?!`).*?(?<!`)\1(?!`)",
     r"\$\$.*?\$\$|\$[^$\n]+\$",
     r"https?://[^\s)>\"]+",
-    r"%.*?$",
+    r"^%.*?$",
 )
 
 
@@ -37,7 +38,7 @@ def decimals(page: str) -> list[tuple[int, str]]:
     """The line and text of each decimal number in the prose of a page."""
     for pattern in NOT_PROSE:
         blank = lambda match: re.sub(r"[^\n]", " ", match[0])  # noqa: E731 (keeps line numbers)
-        flags = re.MULTILINE | (re.DOTALL if pattern != r"%.*?$" else 0)
+        flags = re.MULTILINE | (re.DOTALL if pattern != r"^%.*?$" else 0)
         page = re.sub(pattern, blank, page, flags=flags)
     numbers = re.finditer(r"(?<![\w.])[-+−]?(\d+\.\d+)(?:e[-+]?\d+)?(?!\.?\d)", page)
     return [(page.count("\n", 0, n.start()) + 1, n[1]) for n in numbers]
