@@ -146,12 +146,12 @@ def publish(
     out = BOOK / "_build" / f"publish-{preset_name}"
     for published in (BOOK / "results" / preset_name).rglob("*"):  # what a later step reads
         target = out / published.relative_to(BOOK)
-        stale = target.exists() and target.stat().st_mtime < published.stat().st_mtime
-        if published.is_file() and (stale or not target.exists()):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(published, target)
+        there = target.stat().st_mtime if target.exists() else 0
+        if published.is_file() and there < published.stat().st_mtime:
+            _copy(published, target)
     run(preset_name, stories, out, step, resume)
-    whole = step is None or report_preset() == preset_name
+    shown = (read_or_none(BOOK / REPORT) or {"preset": preset_name})["preset"]
+    whole = step is None or shown == preset_name
     for name in notebooks(BOOK) if step is None else [step]:
         if Mark(out, name).read() is None:  # left out: what the book has of it is of other stories
             results(BOOK, preset_name, name).unlink(missing_ok=True)
@@ -161,19 +161,14 @@ def publish(
         for file in Mark(out, name).files():
             wanted = file.startswith("results/") or (whole and file.startswith("figures/"))
             if wanted and not file.endswith(".pt"):  # weights are not
-                target = BOOK / file
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(out / file, target)
+                _copy(out / file, BOOK / file)
     if step is None:
         shutil.copy(out / REPORT, BOOK / REPORT)
 
 
-def report_preset(root: Path | None = None) -> str:
-    """Return the preset that the pages of the book in `root` show. ValueError where none is."""
-    path = (root or BOOK) / REPORT
-    if (report := read_or_none(path)) is None:
-        raise ValueError(f"{path} does not say which preset the report shows; run the book first.")
-    return report["preset"]
+def _copy(source, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source, target)
 
 
 def _mirror(out, names):
@@ -193,8 +188,7 @@ def _mirror(out, names):
     for gone in set(read_or_none(out / MIRRORED) or ()) - listed:
         (out / gone).unlink(missing_ok=True)
     for file in copied:
-        (out / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(BOOK / file, out / file)
+        _copy(BOOK / file, out / file)
     write_json(out / MIRRORED, sorted(listed))
 
 
@@ -296,8 +290,7 @@ def _inputs(preset):
     """Return the digests of what every notebook may depend on beside the other notebooks."""
     code = [path for package in PACKAGES for path in (BOOK / package).glob("*.py")]
     tables = [path for pattern in TABLES for path in BOOK.glob(pattern)]
-    # The steps of other presets, which `results` sets beside this one's.
-    tables += [p for p in BOOK.glob("results/*/[0-9]*.json") if p.parent.name != preset]
+    tables += [p for p in BOOK.glob("results/*/[0-9]*.json") if p.parent.name != preset]  # steps
     return sorted(
         [[p.relative_to(BOOK).as_posix(), code_of(p.read_text("utf-8"))] for p in code]
         + [[p.relative_to(BOOK).as_posix(), digest_of(p)] for p in tables]
