@@ -86,7 +86,7 @@ class Config:
         if self.n_embd % self.n_head:
             raise ValueError(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}.")
         if self.optimizer != "sgd" and self.betas is None:
-            raise ValueError(f"{self.optimizer} needs betas, such as (0.9, 0.95).")
+            raise ValueError(f"optimizer {self.optimizer!r} needs betas, such as (0.9, 0.95).")
         if not 0 < self.val_frac < 1:
             raise ValueError(f"val_frac is {self.val_frac}; it is a fraction between 0 and 1.")
         for name in ("dropout", "ema", "warmup", "decay"):

@@ -154,6 +154,8 @@ def title_losses(
     The tokens are scored as the full-coverage loss does, in one stream. `known` (titles, F) is what
     the model is told of each title.
     """
+    if not titles:
+        return []
     device = next(model.parameters()).device
     ids = torch.from_numpy(tokenizer.stream(titles)).to(device)
     losses = iter(token_losses(model, ids, model.block_size, known=known).tolist())

@@ -152,6 +152,13 @@ def test_a_notebooks_function_is_the_same_where_nothing_that_it_reaches_changed(
     assert found(NOTEBOOK.replace(old, new)) == found(NOTEBOOK)
 
 
+def test_a_notebooks_function_may_reach_a_class_of_tensors():
+    code = "import torch\nkind = torch.Tensor\ndef rotate(x):\n    return isinstance(x, kind)\n"
+    assert found(code, "rotate") != found(
+        code.replace("torch.Tensor", "torch.nn.Parameter"), "rotate"
+    )
+
+
 def test_helpers_that_call_each_other_come_to_an_end():
     source = textwrap.dedent(
         """

@@ -153,6 +153,14 @@ def test_a_file_without_the_columns_says_which_it_lacks_and_serves_the_other_ste
         assert "its columns are title, url. The other steps need titles only" in said
 
 
+def test_a_file_whose_times_cannot_be_read_says_so_before_anything_is_trained(tmp_path):
+    rows = [row | {"time": "Dec 26 2019"} for row in ROWS]
+    path = write(tmp_path / "s.csv", rows)
+    with pytest.raises(ValueError, match=r"no `time` of .*s\.csv can be read: .* 2019-12-26"):
+        load_titles(ask(20), str(path), origins=True)
+    assert len(load_titles(ask(20), str(path)).train) == 18
+
+
 def test_no_path_no_points_no_comment_and_no_title_goes_further(tmp_path):
     """Two files alike in what is known and in nothing else: the model is told the same of both."""
     hosts = ["www.example.com", "blog.example.org", "192.0.2.7", "münchen.de", None]

@@ -179,6 +179,12 @@ def run():
     return train(CONFIG, TITLES, quiet=True)
 
 
+def test_where_no_title_is_left_for_the_test_its_loss_is_none(run, tmp_path):
+    record = save(replace(run, titles=replace(TITLES, test=[])), tmp_path, "01_baseline")
+    assert record["losses"]["test"] is None and record["titles"]["test"] == 0
+    assert read_record(tmp_path, CONFIG.preset, "01_baseline") == record
+
+
 @pytest.mark.parametrize(("part", "lossless"), [("test", True), ("val", False), ("train", True)])
 def test_lossless_is_what_comes_back_of_the_validation_titles(run, part, lossless):
     lossy = replace(TITLES, **{part: [*getattr(TITLES, part), "日本"]})  # no byte of it was seen

@@ -27,13 +27,7 @@ SHAPE = {"vocab_size": 90, "n_layer": 2, "n_embd": 32, "n_head": 4}
 SPAN = {"block_size": 16, "batch_size": 8}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Threads that wait for one another take longer than a model this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def headlines(count):

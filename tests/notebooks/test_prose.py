@@ -71,6 +71,7 @@ def test_page_holds_no_typed_decimal(page):
         ("$p = 0.5$ and $$\n0.25\n$$", []),
         ("[x](https://a.b/1.5) v1.2.3 and 1.2.3 and 7 epochs, 2,000 titles.", []),
         ("Step 1. Then 2. The end 3.", []),
+        ("It fell by 5 % to 1.234.\n% not shown: 0.5", [(1, "1.234")]),
     ],
 )
 def test_decimals_are_found_in_prose_and_only_there(text, expected):
