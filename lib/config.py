@@ -54,9 +54,9 @@ class Config:
     position: str = "learned"  # or "rope"
     norm: str = "layernorm"  # or "rmsnorm"
     mlp_ratio: int = 4
-    title_mask: bool = False  # attention within a title only
+    title_mask: bool = False  # attention within a title only: intra-document masking
     bias: bool = True  # in all layers and LayerNorms, but never in the head
-    gate: str = "none"  # of each head's output: "channel" by channel, or one for a "head"
+    gate: str = "none"  # of each head's output: "channel" (elementwise), or one for a "head"
     layer_scale: float = 0.0  # what each branch is scaled by at the start; 0: not at all
     block_factor: int = 1  # tokens of a window that is trained on, as a multiple of block_size
     batch_factor: float = 1.0  # windows a training step takes, as a multiple of batch_size
