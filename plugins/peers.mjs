@@ -19,6 +19,9 @@ function corrected(peer) {
   return peer.corrected === null ? 'not known' : format(peer.corrected, '.3f');
 }
 
+// As the figure of the measuring notebook names its rows.
+const named = (peer) => peer.key.replaceAll('_', ' ').replace('step', 'report, step');
+
 const coverage = (peer) => (peer.coverage === null ? '–' : format(peer.coverage, '.1%'));
 
 function source(peer) {
@@ -37,6 +40,8 @@ const HEADER = [
 const cells = (peer) => [
   [
     { type: 'strong', children: [text(peer.who)] },
+    text(', '),
+    { type: 'emphasis', children: [text(named(peer))] },
     text(`: ${peer.what} (`),
     source(peer),
     text(')'),
