@@ -251,11 +251,14 @@ def test_tables_and_figures_are_numbered_and_can_be_referred_to(book):
 
 def test_peers_are_corrected_for_coverage_by_division(book):
     peers = json.loads((ROOT / "results" / "peers.json").read_text(encoding="utf-8"))
+    drawn = (ROOT / "figures" / "peers_corrected.csv").read_text("utf-8").splitlines()
     rows = table(book, "index", "table_peers")[1:]
     assert len(rows) == len(peers) >= 10
     for peer, row in zip(peers.values(), rows, strict=True):
         cells = [words(cell) for cell in row]
-        assert cells[0] == f"{peer['who']}: {peer['what']} ({peer['source']})"
+        name = peer["key"].replace("_", " ").replace("step", "report, step")
+        assert cells[0] == f"{peer['who']}, {name}: {peer['what']} ({peer['source']})"
+        assert any(line.startswith((f"{name},", f'"{name}",')) for line in drawn)
         coverage = peer["coverage"]
         told = f"{coverage:.1%}" if coverage else "–"
         assert cells[1:3] == [peer["titles"], f"{peer['reported']:.4f} ({told})"]
