@@ -14,6 +14,14 @@ LONG = 600  # seconds; of a run that takes longer, that is said after its first 
 TIMED = 3  # steps, the first of which is slower than others
 
 
+def in_words(seconds: float) -> str:
+    """Return a duration as people say it: 50 s, 25 min, 3 h 5 min."""
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 120 else f"{minutes} min"
+
+
 class Watch:
     """The bar and the lines of a run, and its state as it comes forward.
 
@@ -65,10 +73,8 @@ class Watch:
         seconds = (time.perf_counter() - self.start) / len(self.trace) * left
         seconds += self.evaluating * self.evaluations * share
         if seconds > LONG:
-            hours, minutes = divmod(round(seconds / 60), 60)
-            time_left = f"{hours} h {minutes} min" if hours else f"{minutes} min"
             self._say(
-                f"This will take about {time_left}: there is no GPU here. In Colab, Runtime → "
+                f"This will take about {in_words(seconds)}: there is no GPU here. In Colab, Runtime → "
                 "Change runtime type has one."
             )
 

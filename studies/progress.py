@@ -4,6 +4,7 @@ import sys
 import time
 
 from lib.files import last_line
+from lib.watch import in_words
 
 
 class Progress:
@@ -56,17 +57,10 @@ class Progress:
         if done - self.before < 0.5:  # of a run: too little to go by
             return "time left not known yet"
         seconds = (time.monotonic() - self.begun) / (done - self.before) * (len(self.asked) - done)
-        return f"about {_told(seconds)} left"
+        return f"about {in_words(seconds)} left"
 
 
 def _share_of(one):
     """How much of a run its log says is trained; none where it lies on another machine."""
     last = last_line(one.folder / "log.jsonl")
     return min(1.0, last["epoch"] / one.config.epochs) if last else 0.0
-
-
-def _told(seconds):
-    minutes = round(seconds / 60)
-    if minutes < 2:
-        return f"{seconds:.0f} s"
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 120 else f"{minutes} min"
