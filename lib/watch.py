@@ -74,8 +74,8 @@ class Watch:
         seconds += self.evaluating * self.evaluations * share
         if seconds > LONG:
             self._say(
-                f"This will take about {in_words(seconds)}: there is no GPU here. In Colab, Runtime "
-                "→ Change runtime type has one."
+                f"This will take about {in_words(seconds)}: there is no GPU here. In Colab, "
+                "Runtime → Change runtime type has one."
             )
 
     def pause(self, step):
