@@ -23,8 +23,6 @@ CHOICES = {
     "gate": ("none", "channel", "head"),
 }
 
-# Settings that came after some of the published runs, and what those runs had.
-LATER = {"token_shift": False}
 SMALLEST_VOCAB = 512  # tokens, of which sentencepiece needs 256 for the bytes
 
 
@@ -58,7 +56,6 @@ class Config:
     mlp_ratio: int = 4
     title_mask: bool = False  # attention within a title only: intra-document masking
     bias: bool = True  # in all layers and LayerNorms, but never in the head
-    token_shift: bool = False  # a branch reads the token before as well, a learned part of it
     gate: str = "none"  # of each head's output: "channel" (elementwise), or one for a "head"
     layer_scale: float = 0.0  # what each branch is scaled by at the start; 0: not at all
     block_factor: int = 1  # tokens of a window that is trained on, as a multiple of block_size
@@ -116,8 +113,7 @@ class Config:
 
     @classmethod
     def from_dict(cls, settings: dict) -> "Config":
-        """Return the Config that `as_dict` came from; nothing but what is in LATER is filled in."""
-        settings = {**LATER, **settings}
+        """Return the Config that `as_dict` came from; what is missing is not filled in."""
         if missing := [f.name for f in fields(cls) if f.name not in settings]:
             raise ValueError(f"there is no {', '.join(missing)} in these settings.")
         return cls(**from_json(settings))

@@ -6,8 +6,7 @@
 - the head shares the token embedding's weights
 - attention on every token before, or only on those of the same title; by PyTorch's SDPA, which
   picks the fastest kernel the device has, but on a CPU with dropout, where SDPA has none
-- heads whose output is gated by their own input, branches scaled by a learned vector, branches
-  that read the token before beside their own
+- heads whose output is gated by their own input, branches scaled by a learned vector
 - what is known of a title beforehand added to the input where it begins
 """
 
@@ -104,21 +103,6 @@ class LayerScale(nn.Module):
         return x * self.weight
 
 
-class TokenShift(nn.Module):
-    """Each token, and of the one before it a learned part, channel by channel; nothing at first.
-
-    x (B, T, n_embd) → (B, T, n_embd); of the token before only where `follows` (B, T, 1) is 1.
-    Peng et al. 2023, https://arxiv.org/abs/2305.13048
-    """
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(width))
-
-    def forward(self, x: Tensor, follows: Tensor) -> Tensor:
-        return x + self.weight * (follows * x.roll(1, dims=1))
-
-
 class Block(nn.Module):
     """One layer: attention and MLP, each on a normalised copy, each added back with dropout."""
 
@@ -134,18 +118,10 @@ class Block(nn.Module):
         )
         self.dropout = Dropout(config.dropout)
         self.attention_scale, self.mlp_scale = _scale(config), _scale(config)
-        self.attention_shift = TokenShift(width) if config.token_shift else None
-        self.mlp_shift = TokenShift(width) if config.token_shift else None
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, follows: Tensor | None = None):
-        read = self.attention_norm(x)
-        if self.attention_shift is not None:
-            read = self.attention_shift(read, follows)
-        x = x + self.attention_scale(self.dropout(self.attention(read, mask)))
-        read = self.mlp_norm(x)
-        if self.mlp_shift is not None:
-            read = self.mlp_shift(read, follows)
-        return x + self.mlp_scale(self.dropout(self.mlp(read)))
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = x + self.attention_scale(self.dropout(self.attention(self.attention_norm(x), mask)))
+        return x + self.mlp_scale(self.dropout(self.mlp(self.mlp_norm(x))))
 
 
 class GPT(nn.Module):
@@ -194,10 +170,8 @@ class GPT(nn.Module):
             x = x + self.position[: ids.shape[1]]
         x = self.dropout(x)
         mask = within_titles(ids) if self.title_mask else None
-        follows = torch.ones_like(ids, dtype=torch.bool) if mask is None else ids != EOS_ID
-        follows[:, 0] = False  # nothing stands before a window
         for block in self.blocks:
-            x = block(x, mask, follows[..., None])
+            x = block(x, mask)
         return self.norm(x)
 
     def _known(self, known):

@@ -20,7 +20,6 @@ export class Model {
     this.inner = this.shapes.get('blocks.0.mlp.0.weight')[0];
     this.place(file, 4 + length);
     this.makeAngles();
-    this.before = new Float32Array(2 * this.layers * this.width); // what a shift reads next
     this.uses = 0; // how often it began to read anew
     this.reset();
   }
@@ -171,18 +170,6 @@ export class Model {
     }
   }
 
-  /** Each row of `normed` += a part of the row before it, where branch number `branch` shifts. */
-  shift(name, branch, rows) {
-    const weight = this.tensors.get(`${name}.weight`);
-    if (!weight) return;
-    const { normed, before, width } = this;
-    const own = branch * width;
-    const last = normed.slice((rows - 1) * width, rows * width);
-    for (let i = rows * width - 1; i >= width; i--) normed[i] += weight[i % width] * normed[i - width];
-    if (this.read) for (let c = 0; c < width; c++) normed[c] += weight[c] * before[own + c];
-    before.set(last, own);
-  }
-
   /** x += what a branch made, `brought`, scaled where the model has a scale for it. */
   addBranch(name, rows) {
     const { x, brought, width } = this;
@@ -212,13 +199,11 @@ export class Model {
     for (let layer = 0; layer < this.layers; layer++) {
       const block = `blocks.${layer}`;
       this.norm(`${block}.attention_norm`, ids.length);
-      this.shift(`${block}.attention_shift`, 2 * layer, ids.length);
       this.attend(layer, ids.length);
       this.normed.set(this.brought); // what is read here must not be what is written
       this.linear(`${block}.attention.proj`, this.at.normed, ids.length, this.brought);
       this.addBranch(`${block}.attention_scale`, ids.length);
       this.norm(`${block}.mlp_norm`, ids.length);
-      this.shift(`${block}.mlp_shift`, 2 * layer + 1, ids.length);
       this.linear(`${block}.mlp.0`, this.at.normed, ids.length, hidden);
       for (let i = 0; i < ids.length * inner; i++) {
         hidden[i] *= 0.5 * (1 + erf(hidden[i] * Math.SQRT1_2)); // exact GELU

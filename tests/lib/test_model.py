@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lib.config import Config
-from lib.model import GPT, Attention, LayerScale, TokenShift, rope, within_titles
+from lib.model import GPT, Attention, LayerScale, rope, within_titles
 from lib.tokenizer import EOS_ID
 
 SHAPE = {"num_titles": 10, "vocab_size": 30, "n_layer": 2, "n_embd": 16, "n_head": 2}
@@ -22,9 +22,8 @@ def model(**changes):
     return gpt.eval()
 
 
-@pytest.mark.parametrize("options", [{}, {"token_shift": True}])
-def test_a_masked_title_is_read_alike_wherever_it_stands(options):
-    gpt = model(title_mask=True, **options)
+def test_a_masked_title_is_read_alike_wherever_it_stands():
+    gpt = model(title_mask=True)
     with torch.no_grad():
         alone = gpt(torch.tensor([B]))[0]
         after = gpt(torch.tensor([A + B]))[0, len(A) :]
@@ -76,37 +75,6 @@ def test_layer_scale_multiplies_each_channel_of_each_branch():
         y = y + block.mlp(block.mlp_norm(y)) * block.mlp_scale.weight
         torch.testing.assert_close(block(x), y)
     assert torch.equal(LayerScale(4, 0.25).weight, torch.full((4,), 0.25))
-
-
-def test_a_shift_adds_a_part_of_the_token_before_to_what_a_branch_reads():
-    block = model(token_shift=True).blocks[0]
-    x, follows = torch.randn(2, 5, 16), torch.tensor([[0, 1, 1, 0, 1], [0, 0, 1, 1, 1]]).bool()
-
-    def shifted(read, weight):
-        rows = torch.zeros_like(read)
-        for b in range(2):
-            for t in range(5):
-                rows[b, t] = read[b, t] + (weight * read[b, t - 1] if follows[b, t] else 0)
-        return rows
-
-    with torch.no_grad():
-        read = shifted(block.attention_norm(x), block.attention_shift.weight)
-        y = x + block.attention(read)
-        y = y + block.mlp(shifted(block.mlp_norm(y), block.mlp_shift.weight))
-        torch.testing.assert_close(block(x, None, follows[..., None]), y)
-    assert not TokenShift(4).weight.any()
-
-
-@pytest.mark.parametrize("masked", [True, False])
-def test_with_a_shift_no_token_reads_a_later_one_or_one_of_another_window(masked):
-    gpt, ids = model(token_shift=True, title_mask=masked), torch.tensor([A + B + A])
-    other = ids.clone()
-    other[0, 6:] = 11
-    with torch.no_grad():
-        torch.testing.assert_close(gpt(other)[0, :6], gpt(ids)[0, :6])
-        assert not torch.allclose(gpt(other)[0, 6:], gpt(ids)[0, 6:], atol=0.01)
-        both = gpt(torch.cat((ids, other)))
-    torch.testing.assert_close(both[0], gpt(ids)[0].detach())
 
 
 @pytest.mark.parametrize("options", [{}, {"gate": "head", "layer_scale": 0.1}])

@@ -23,7 +23,6 @@ OPTIONS = {
     "baseline": {},
     "step two": ROPE,
     "step three": {**ROPE, "gate": "channel", "title_mask": True, "tokenizer": "sp_bpe_case"},
-    "shifted": {**ROPE, "token_shift": True, "title_mask": True},
     "public": {**ROPE, "gate": "head", "layer_scale": 0.1, "bias": False, "block_factor": 2},
     "narrow": {"n_embd": 20, "n_head": 5},  # no multiple of 8
 }
