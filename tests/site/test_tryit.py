@@ -510,7 +510,7 @@ def test_an_odd_site_is_said_and_the_page_keeps_working(visit, typed, told):
 def test_without_a_script_the_page_says_what_would_be_here(visit):
     page = visit(java_script_enabled=False)
     text = page.locator("article").inner_text()
-    assert "It takes JavaScript" in text
+    assert "It needs JavaScript" in text
     link = page.locator("article a[href*='#']", has_text="Figure").first
     assert link.get_attribute("href").endswith("#label-headlines-by-loss")
     assert page.locator(".try").count() == 0 and len(names(page)) >= 2
