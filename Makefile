@@ -10,6 +10,7 @@ export PYTHONDONTWRITEBYTECODE =
 
 # The preset of a target where PRESET names none.
 DEFAULT = full
+ON = --preset $(or $(PRESET),$(DEFAULT))
 RESUME = $(if $(FRESH),--fresh)$(if $(ACCEPT),--accept)
 FLAGS = $(if $(STORIES),--stories "$(STORIES)") $(addprefix --step ,$(STEP)) $(RESUME)
 WHERE = $(if $(WORKERS),--workers $(WORKERS)) $(if $(RAY),--ray "$(RAY)")
@@ -53,28 +54,28 @@ workers: $(VENV)/dev $(VENV)/cluster ## run the tests that test leaves out, whic
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m workers tests/studies/test_workers.py
 
 run: setup ## [PRESET=full STORIES=path STEP=02_adamw FRESH=1 ACCEPT=1]: execute on another preset and other stories
-	$(BOOK) run --preset $(or $(PRESET),$(DEFAULT)) $(FLAGS)
+	$(BOOK) run $(ON) $(FLAGS)
 
 publish: setup ## the same, in place: rewrites notebooks/, figures/ and results/
-	$(BOOK) publish --preset $(or $(PRESET),$(DEFAULT)) $(FLAGS)
+	$(BOOK) publish $(ON) $(FLAGS)
 
 seeds: DEFAULT = tiny
 seeds: $(VENV)/dev $(if $(RAY),cluster) ## STEP=02_adamw SEEDS=5 PRESET=tiny STORIES=path [WORKERS=2 RAY=auto]: train a step (or all) under several seeds
-	$(BOOK) seeds --preset $(or $(PRESET),$(DEFAULT)) --seeds $(or $(SEEDS),5) $(FLAGS) $(WHERE)
+	$(BOOK) seeds $(ON) --seeds $(or $(SEEDS),5) $(FLAGS) $(WHERE)
 
 peer: setup $(if $(RAY),cluster) ## STORIES=path [PRESET=full RECIPE=public_best_own RAY=auto]: train the best public recipe on the same titles
-	$(BOOK) peer --preset $(or $(PRESET),$(DEFAULT)) $(if $(RECIPE),--recipe $(RECIPE)) $(FLAGS) $(WHERE)
+	$(BOOK) peer $(ON) $(if $(RECIPE),--recipe $(RECIPE)) $(FLAGS) $(WHERE)
 
 ladder search: DEFAULT = tiny
 ladder: $(VENV)/dev $(if $(RAY),cluster) ## STORIES=path [SEEDS=3 PRESET=tiny LEVERS="muon mask" LIKE=tiny WORKERS=2 RAY=auto]: try the changes of step three in turn
-	$(BOOK) ladder --preset $(or $(PRESET),$(DEFAULT)) --seeds $(or $(SEEDS),3) $(if $(LEVERS),--levers $(LEVERS)) $(if $(LIKE),--like $(LIKE)) $(FLAGS) $(WHERE)
+	$(BOOK) ladder $(ON) --seeds $(or $(SEEDS),3) $(if $(LEVERS),--levers $(LEVERS)) $(if $(LIKE),--like $(LIKE)) $(FLAGS) $(WHERE)
 
 search: $(VENV)/dev ## STORIES=path [STEP=public_best TRIALS=20 PRESET=tiny LIKE=tiny STORAGE=url]: tune a step's settings together
-	$(BOOK) search --preset $(or $(PRESET),$(DEFAULT)) --trials $(or $(TRIALS),20) $(if $(LIKE),--like $(LIKE)) $(if $(STORAGE),--storage "$(STORAGE)") $(FLAGS)
+	$(BOOK) search $(ON) --trials $(or $(TRIALS),20) $(if $(LIKE),--like $(LIKE)) $(if $(STORAGE),--storage "$(STORAGE)") $(FLAGS)
 
 bench: DEFAULT = small
 bench: $(VENV)/dev ## STORIES=path [PRESET=small]: tokens per second, beside the plain loop of tests/reference.py
-	$(BOOK) bench --preset $(or $(PRESET),$(DEFAULT)) $(if $(STORIES),--stories "$(STORIES)")
+	$(BOOK) bench $(ON) $(if $(STORIES),--stories "$(STORIES)")
 
 site: setup ## render the published book without executing anything (THEME=book or plain forces one)
 	$(BOOK) site $(SITE)

@@ -137,7 +137,7 @@ def _described(thing, seen):
     if id(thing) in seen or not _of_a_notebook(thing):
         return name
     seen.add(id(thing))
-    if isinstance(thing, type):
+    if is_class:
         own = {k: v for k, v in vars(thing).items() if k not in ("__doc__", "__dict__")}
         own = {k: v for k, v in own.items() if not isinstance(v, types.GetSetDescriptorType)}
         bases = [_described(base, seen) for base in thing.__bases__]
