@@ -1,4 +1,4 @@
-"""What step four shows: what each arm gains, on which sites, the first words, and what is left."""
+"""What step five shows: what each arm gains, on which sites, the first words, and what is left."""
 
 import pandas as pd
 

@@ -19,7 +19,7 @@ from lib.files import write_text
 from lib.steps import STEPS
 
 GREY, FAINT = "#767c88", "#8f95a0"
-PALETTE = ("#8a8f99", "#d5651b", "#2b7fc4", "#1a9a6c")  # of the steps, in their order
+PALETTE = ("#8a8f99", "#d5651b", "#2b7fc4", "#1a9a6c", "#d01c48")  # of the steps, in their order
 OTHER = "#a85fb0"  # whatever is not a step
 # Lines can be told from a light page and from a dark one in one colour; text, which needs more
 # contrast (WCAG: 4.5), cannot. So text is a little darker than its line, or a little lighter.
@@ -29,6 +29,7 @@ INK = {
     PALETTE[1]: ("#b95817", "#d5651b"),
     PALETTE[2]: ("#2978b9", "#2e88d1"),
     PALETTE[3]: ("#16835c", "#1a9a6c"),
+    PALETTE[4]: ("#d01c48", "#e24d6e"),
     OTHER: ("#a355ab", "#ae6ab5"),
 }
 STYLE = {

@@ -23,6 +23,7 @@ CHOICES = {
     "gate": ("none", "channel", "head"),
 }
 
+LATER = {"counts": 0}
 SMALLEST_VOCAB = 512  # tokens, of which sentencepiece needs 256 for the bytes
 
 
@@ -58,6 +59,7 @@ class Config:
     bias: bool = True  # in all layers and LayerNorms, but never in the head
     gate: str = "none"  # of each head's output: "channel" (elementwise), or one for a "head"
     layer_scale: float = 0.0  # what each branch is scaled by at the start; 0: not at all
+    counts: int = 0  # tokens of the longest n-gram that is counted beside the network; 0: none
     block_factor: int = 1  # tokens of a window that is trained on, as a multiple of block_size
     batch_factor: float = 1.0  # windows a training step takes, as a multiple of batch_size
     windows: str = "stream"  # or "titles": whole ones, shuffled anew each epoch
@@ -113,7 +115,11 @@ class Config:
 
     @classmethod
     def from_dict(cls, settings: dict) -> "Config":
-        """Return the Config that `as_dict` came from; what is missing is not filled in."""
+        """Return the Config that `as_dict` came from; what is missing is not filled in.
+
+        But for what came later than the first records, and was as in LATER in every run before.
+        """
+        settings = LATER | settings
         if missing := [f.name for f in fields(cls) if f.name not in settings]:
             raise ValueError(f"there is no {', '.join(missing)} in these settings.")
         return cls(**from_json(settings))

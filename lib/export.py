@@ -55,6 +55,8 @@ def _unknown(model, tokenizer):
     """What the widget does not know of a model, or nothing."""
     if tokenizer.kind not in KINDS:
         return f"its tokenizer is {tokenizer.kind!r}, and the page knows {', '.join(KINDS)}"
+    if model.counts is not None:
+        return "its counts are of the training titles, which are not published"
     rotate = model.blocks[0].attention.rotate
     width = model.embedding.embedding_dim // model.blocks[0].attention.n_head
     x = torch.linspace(-1, 1, 8 * width).view(1, 1, 8, width)

@@ -8,6 +8,7 @@
   picks the fastest kernel the device has, but on a CPU with dropout, where SDPA has none
 - heads whose output is gated by their own input, branches scaled by a learned vector
 - what is known of a title beforehand added to the input where it begins
+- what was counted in the training titles mixed with what the network expects (`lib.counts`)
 """
 
 import math
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from .batches import NOTHING
 from .config import Config
+from .counts import Counts, mixed
 from .dropout import Dropout, dropout
 from .tokenizer import EOS_ID
 
@@ -133,9 +135,20 @@ class GPT(nn.Module):
     Given (B, T, 1 + F), it reads F numbers beside each token, of what is known there
     (`lib.context`), and adds a vector for each: the embedding of a token, or, from `vocab_size` on,
     one of `values` more. NOTHING adds none.
+
+    With `counts` its predictions are a mixture of theirs and the network's own, and it gives the
+    logarithms of their probabilities. How much the counts are trusted is learned, and told at each
+    token by what the head reads there.
     """
 
-    def __init__(self, config: Config, vocab_size: int, rotate=rope, values: int | None = None):
+    def __init__(
+        self,
+        config: Config,
+        vocab_size: int,
+        rotate=rope,
+        values: int | None = None,
+        counts: Counts | None = None,
+    ):
         super().__init__()
         self.block_size, self.title_mask = config.window, config.title_mask
         learned = config.position == "learned"
@@ -151,10 +164,21 @@ class GPT(nn.Module):
         # All 0: what is in no training title adds nothing, and no random number is drawn.
         told = values is not None
         self.values = nn.Parameter(torch.zeros(values, config.n_embd)) if told else None
+        self.counts = counts
+        self.trust = None if counts is None else nn.Parameter(torch.zeros(config.n_embd + 1))
         self.head.weight = self.embedding.weight
 
     def forward(self, ids: Tensor) -> Tensor:
-        return self.head(self.hidden(ids))
+        hidden = self.hidden(ids)
+        logits = self.head(hidden)
+        if self.counts is None:
+            return logits
+        log_p = logits.float().log_softmax(-1)
+        return mixed(log_p, self.gate(hidden)[..., None], self.counts.distribution(ids))
+
+    def gate(self, hidden: Tensor) -> Tensor:
+        """Return what the sigmoid makes the share of the counts, for hidden (…, n_embd): (…)."""
+        return hidden.float() @ self.trust[:-1] + self.trust[-1]
 
     def hidden(self, ids: Tensor) -> Tensor:
         """Return what the head reads, for ids (B, T) or (B, T, 1 + F): (B, T, n_embd)."""

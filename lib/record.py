@@ -16,6 +16,7 @@ import torch
 from .compare import compare_alike, refuse_mixed
 from .config import PRESETS, Config, title_of
 from .context import PARTS
+from .counts import Counts
 from .data import Titles
 from .details import details, write_details
 from .device import best_device
@@ -48,7 +49,7 @@ _POINT = exactly(
     step=COUNT, epoch=NUMBER, train=NUMBER, official=MAYBE, coverage=NUMBER, full_coverage=NUMBER
 )
 SCHEMA = exactly(
-    ("sees",),
+    ("sees", "counted"),
     step=TEXT,
     title=TEXT,
     preset={"enum": list(PRESETS)},
@@ -95,6 +96,7 @@ SCHEMA = exactly(
     accepted={"type": "array", "items": TEXT},
     weights=TEXT,
     sees={"type": "array", "items": {"enum": list(PARTS)}, "minItems": 1},  # beside titles
+    counted=COUNT,  # different n-grams in the training titles
     test_looks=COUNT,  # how often a run of this step has been scored on these test titles
     predictions={"type": "array", "items": _PREDICTION},
 )
@@ -151,6 +153,7 @@ def make_record(run: Run, step: str, title: str, kept: dict | None = None) -> di
         "identity": {k: v for k, v in run.identity.items() if k not in ("config", "stories")},
         "accepted": run.accepted,
         **({"sees": list(run.known.sees)} if run.known else {}),
+        **({"counted": run.model.counts.ngrams} if run.model.counts else {}),
         "predictions": [
             predict(run.model, tokenizer, context, known=run.told("val"))
             for context in (contexts(config, titles) if is_step else ())
@@ -196,6 +199,7 @@ def save(run: Run, out: str | Path, step: str, title: str | None = None) -> dict
         "weights": run.model.state_dict(),
         "tokenizer": {"kind": run.tokenizer.kind, "state": run.tokenizer.state},
         **({"known": asdict(run.known)} if run.known else {}),
+        **({"counted": run.train_ids} if run.model.counts else {}),
     }
     torch.save(state, weights)
     content = weights.getvalue()
@@ -284,7 +288,10 @@ def load_model(out: str | Path, preset: str, step: str) -> tuple[GPT, Tokenizer]
     state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     tokenizer = Tokenizer(**state["tokenizer"])
     values = len(state["known"]["values"]) if "known" in state else None
-    model = GPT(Config.from_dict(record["config"]), tokenizer.vocab_size, values=values).to(device)
+    config, counts = Config.from_dict(record["config"]), None
+    if config.counts:
+        counts = Counts(state["counted"], config.counts, tokenizer.vocab_size)
+    model = GPT(config, tokenizer.vocab_size, values=values, counts=counts).to(device)
     model.load_state_dict(state["weights"])
     return model.eval(), tokenizer
 

@@ -52,13 +52,14 @@ STEPS = {
             "r_drop": 1.0,
         },
     },
+    "05_counting": {"title": "Counted n-grams", "changes": {"counts": 5}},
 }
 
-# Step four: step three, told where a story comes from before its headline. It is none of
+# Step five: step three, told where a story comes from before its headline. It is none of
 # STEPS: a model that sees more than titles cannot be ranked with them, and no step builds
 # on it. On `smoke` it is to run, not to learn: an epoch of a few steps.
 CONTEXT = {
-    "notebook": "05_context",
+    "notebook": "06_context",
     "title": "More context",
     "from": "04_lowest_loss",
     "smoke": {

@@ -9,7 +9,7 @@
   back from a GPU.
 - The same seed on the same machine gives the same numbers; on a CPU bit for bit, at one number of
   threads.
-- What the model is told of a title beforehand is in `lib.context`.
+- What the model is told of a title beforehand is in `lib.context`, what it counts in `lib.counts`.
 - Given a folder, it leaves a checkpoint at each evaluation and continues from the newest there.
 """
 
@@ -26,6 +26,7 @@ from .batches import BATCHES
 from .checkpoint import Checkpoints, restore, state_of
 from .config import Config
 from .context import Known, told, train_known
+from .counts import Counts
 from .data import Titles
 from .device import best_device, environment, use_bf16
 from .evaluate import characters, official, token_losses, total
@@ -106,7 +107,8 @@ def train(
     data = BATCHES[config.windows](train_ids, config, before[0])
     torch.manual_seed(config.seed)
     values = len(known.values) if known else None
-    model = GPT(config, tokenizer.vocab_size, rotate, values).to(device)
+    counts = Counts(train_ids, config.counts, tokenizer.vocab_size) if config.counts else None
+    model = GPT(config, tokenizer.vocab_size, rotate, values, counts).to(device)
     optimizers = (get_optimizer or OPTIMIZERS[config.optimizer])(model, config)
     optimizers = optimizers if isinstance(optimizers, tuple) else (optimizers,)
     schedulers = [schedule(optimizer, config, data.steps) for optimizer in optimizers]

@@ -1,4 +1,4 @@
-"""Step four beside step three: what a model gains by where a story comes from, and on which titles.
+"""Step five beside step three: what a model gains by where a story comes from, and on which titles.
 
 - Each arm is step three again, told something beforehand or nothing: same titles, tokenizer,
   windows, steps and seeds. What is told of a title stands in `lib.context`.

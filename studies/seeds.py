@@ -254,7 +254,8 @@ def _published(out, step, config, titles, workers):
         record = read_record(out, config.preset, step)
     except FileNotFoundError:
         return []
-    if record["config"] != config.as_dict() or record["stories"] != titles.stories:
+    settings = Config.from_dict(record["config"])
+    if settings != config or record["stories"] != titles.stories:
         return []
     if record["identity"] != identity_of(config, titles, workers):
         return []  # of other code, perhaps its notebook's own
@@ -265,15 +266,18 @@ def _published(out, step, config, titles, workers):
 
 
 def _write_differences(out, preset):
-    """Compare each step with the step before it, and the best public recipe with the last step.
+    """Compare each step with the step before it, and the best public recipe with step three.
 
-    Only where both have seeds on the same titles, trained by the same code.
+    With that, because neither counts anything. Only where both have seeds on the same titles,
+    trained by the same code.
     """
-    order = (*STEPS, PUBLIC_BEST)
-    there = [step for step in order if results(out, preset, f"seeds/{step}").exists()]
-    records = {step: read_seeds(out, step, preset) for step in there}
+    order = [*pairwise(STEPS), ("04_lowest_loss", PUBLIC_BEST)]
+    records = {}
+    for step in (*STEPS, PUBLIC_BEST):
+        if results(out, preset, f"seeds/{step}").exists():
+            records[step] = read_seeds(out, step, preset)
     differences = {}
-    for before, step in pairwise(order):
+    for before, step in order:
         pair = [records.get(before), records.get(step)]
         if None in pair or not compare_alike(pair):
             continue

@@ -1,4 +1,4 @@
-"""Step four's figures and tables, and the mark of what sees more than titles wherever it stands."""
+"""Step five's figures and tables, and the mark of what sees more than titles wherever it stands."""
 
 from xml.etree import ElementTree
 
@@ -93,7 +93,7 @@ POINT = {"step": 1, "epoch": 1.0, "train": 5.0, "official": 1.0, "coverage": 0.9
 @pytest.fixture
 def records():
     """A step, and a lower one that sees more than titles."""
-    alone, told = make_record("03_alone", 1.5), make_record("05_context", 1.2)
+    alone, told = make_record("03_alone", 1.5), make_record("06_context", 1.2)
     for record in (alone, told):
         record["curve"] = [{**POINT, "full_coverage": record["losses"]["full_coverage"]}]
     return [alone, {**told, "title": "More context", "sees": ["domain", "time"]}]

@@ -74,8 +74,8 @@ def redraw(out):
     names = ("02_adamw", "03_rope_vocab", PUBLIC_BEST, "04_lowest_loss")
     rows.seeds(out, "public_best", [read_seeds(BOOK, name, "tiny") for name in names])
 
-    record = read_record(BOOK, PRESET, "05_context")
-    found = read_json(BOOK, PRESET, "05_context/gains", "run notebooks/05_context.ipynb")
+    record = read_record(BOOK, PRESET, "06_context")
+    found = read_json(BOOK, PRESET, "06_context/gains", "run notebooks/06_context.ipynb")
     context.gains(out, "context_gain", found["arms"], record)
     context.by_place(out, "context_by_word", found["words"], record)
     context.sites(out, "context_by_site", found["sites"], record)

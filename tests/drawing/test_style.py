@@ -18,6 +18,7 @@ COLORS = {
     "02_adamw": "#d5651b",
     "03_rope_vocab": "#2b7fc4",
     "04_lowest_loss": "#1a9a6c",
+    "05_counting": "#d01c48",
 }
 OTHER = "#a85fb0"
 

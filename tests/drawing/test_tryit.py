@@ -27,9 +27,10 @@ def test_a_notebook_offers_every_model_of_its_run_and_sends_what_is_asked(smoke_
 
 def test_a_model_that_sees_more_than_titles_is_marked(smoke_book):
     out = smoke_book[0]
-    records = [*read_steps(out, "smoke"), read_record(out, "smoke", "05_context")]
+    records = [*read_steps(out, "smoke"), read_record(out, "smoke", "06_context")]
     steps = TryIt(out, records).steps
-    assert [step["step"] for step in steps] == [record["step"] for record in records]
+    names = [record["step"] for record in records if record["step"] != "05_counting"]
+    assert [step["step"] for step in steps] == names  # what counts has no model for a browser
     assert steps[-1]["mark"] == "sees domain and time, not ranked"
     assert not any("mark" in step for step in steps[:-1])
 

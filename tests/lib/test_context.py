@@ -263,7 +263,7 @@ def given_away():
 
 @pytest.fixture(scope="module")
 def runs(given_away):
-    """Step four in small: told nothing, all, the date only, and all of another title."""
+    """Step five in small: told nothing, all, the date only, and all of another title."""
     config = CONFIG.change(epochs=8, batch_size=2)
     other = exchanged(given_away)
     return {
@@ -305,9 +305,9 @@ def test_a_record_says_what_was_seen_and_the_weights_come_back(
     monkeypatch.setattr(predictions, "load_preset", lambda name: baseline)
     run, alone = runs["all"], runs["titles"]
     save(alone, tmp_path, "04_lowest_loss", "Alone")
-    record = save(run, tmp_path, "05_context", "Told")
+    record = save(run, tmp_path, "06_context", "Told")
     later = save(alone, tmp_path, "06_later", "Later")
-    assert record == read_record(tmp_path, "smoke", "05_context")
+    assert record == read_record(tmp_path, "smoke", "06_context")
     assert record["sees"] == ["domain", "time"] and "sees" not in later
     assert record["tokens"] == later["tokens"] and record["steps"] == later["steps"]
     assert record["titles"] == later["titles"] and record["config"] == later["config"]
@@ -316,7 +316,7 @@ def test_a_record_says_what_was_seen_and_the_weights_come_back(
     assert [r["step"] for r in earlier(tmp_path, later)] == ["04_lowest_loss"]
     assert [r["step"] for r in earlier(tmp_path, record)] == ["04_lowest_loss"]
 
-    model, tokenizer = load_model(tmp_path, "smoke", "05_context")
+    model, tokenizer = load_model(tmp_path, "smoke", "06_context")
     known = Known(BOTH, run.known.values)
     rows = told(known, given_away, "val", tokenizer, next(model.parameters()).device)
     again = title_losses(model, tokenizer, given_away.val, rows)
@@ -328,7 +328,7 @@ def test_a_record_says_what_was_seen_and_the_weights_come_back(
     assert record["losses"]["test"] == pytest.approx(
         nats / evaluate.characters(given_away.test), abs=1e-6
     )
-    arm = make_record(run, "ablations/05_context-all", "Told")
+    arm = make_record(run, "ablations/06_context-all", "Told")
     assert arm["sees"] == ["domain", "time"] and arm["losses"]["test"] is None
 
 

@@ -12,11 +12,10 @@ from lib.details import SCHEMAS, batch_sweep, details, read_detail
 from lib.files import write_json
 from lib.predictions import mean_by_place, sample, title_losses
 from lib.record import load_model, read_record
+from lib.steps import STEPS
 from lib.train import train
 
 from .. import reference
-
-STEPS = ("01_baseline", "02_adamw", "03_rope_vocab", "04_lowest_loss")
 
 
 def test_a_mean_by_place_is_over_the_titles_that_have_the_word():

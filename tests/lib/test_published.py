@@ -41,8 +41,8 @@ def test_the_steps_are_read_where_they_were_run_else_from_the_book(run, book, tm
 
 def test_a_model_that_sees_more_than_titles_is_no_step_to_compare_with(run, book, tmp_path):
     save(run, book, "01_baseline")
-    context = save(run, tmp_path / "run", "05_context") | {"sees": ["domain"]}
-    write_json(tmp_path / "run" / "results" / "smoke" / "05_context.json", context)
+    context = save(run, tmp_path / "run", "06_context") | {"sees": ["domain"]}
+    write_json(tmp_path / "run" / "results" / "smoke" / "06_context.json", context)
     assert home_of(tmp_path / "run", "smoke") == book
 
 

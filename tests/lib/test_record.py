@@ -31,6 +31,7 @@ from lib.record import (
     refuse_other_stories,
     save,
 )
+from lib.steps import STEPS
 from lib.tokenizer import train_tokenizer
 from lib.train import train
 
@@ -43,7 +44,7 @@ def test_every_record_of_a_book_passes_its_own_check(smoke_book):
     folder = out / "results" / "smoke"
     paths = [*folder.glob("[0-9]*.json"), *folder.glob("ablations/*.json")]
     names = [path.relative_to(folder).with_suffix("") for path in paths]
-    steps = {"01_baseline", "02_adamw", "03_rope_vocab", "04_lowest_loss"}
+    steps = {*STEPS}
     assert {str(n) for n in names} > steps | {"ablations/03_rope_vocab-rope"}
     for name in names:
         record = read_record(out, "smoke", name.as_posix())

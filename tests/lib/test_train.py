@@ -59,6 +59,7 @@ EVERYTHING = CONFIG.change(
     layer_scale=0.1,
     r_drop=1.0,
     ema=0.9,
+    counts=3,
     optimizer="muon",
     muon_learning_rate=0.02,
     schedule="wsd",
@@ -68,7 +69,7 @@ EVERYTHING = CONFIG.change(
 )
 
 
-def test_all_of_step_threes_options_continue_bit_identically(tmp_path, monkeypatch):
+def test_all_of_the_steps_options_continue_bit_identically(tmp_path, monkeypatch):
     uninterrupted = train(EVERYTHING, TITLES)
     _stop_at(3, EVERYTHING, tmp_path, monkeypatch)
     same(train(EVERYTHING, TITLES, folder=tmp_path), uninterrupted)

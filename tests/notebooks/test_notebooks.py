@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from book.contents import notebooks
-from lib import model, optim
+from lib import counts, model, optim
 from lib.config import load_step
 
 from ..conftest import ROOT
@@ -26,6 +26,7 @@ LABELS = {
         "token_predictions_two",
     ],
     "04_lowest_loss": ["get_muon", "step_three_settings", "ladder", "loss_step_three"],
+    "05_counting": ["mixed", "step_four_settings", "loss_step_four", "shares", "by_context"],
 }
 
 
@@ -50,6 +51,17 @@ def test_the_rope_of_step_two_is_the_one_that_later_steps_import():
 
 def test_the_muon_of_step_three_is_the_one_of_lib():
     assert inspect.getsource(optim.get_muon).strip() in cell("04_lowest_loss", "get_muon")
+
+
+def test_the_mixture_of_step_four_is_the_one_of_lib():
+    names = {}
+    exec(cell("05_counting", "mixed"), names)
+    log_p, gate, q = torch.randn(3, 50).sigmoid().log(), torch.randn(50) * 9, torch.rand(50)
+    assert inspect.getsource(counts.mixed).strip() in cell("05_counting", "mixed")
+    ours = counts.mixed(log_p, gate, q)
+    assert torch.equal(names["mixed"](log_p, gate, q), ours)
+    share = gate.sigmoid()
+    torch.testing.assert_close(ours.exp(), (1 - share) * log_p.exp() + share * q)
 
 
 def test_the_notebooks_optimizer_steps_as_adamw_is_defined():
@@ -147,7 +159,7 @@ def test_what_needs_more_than_titles_comes_last_so_that_it_stops_alone():
         for name in NAMES
         if any("origins=True" in c.source for c in read(name).cells if c.cell_type == "code")
     ]
-    assert asks == [NAMES[-1]] == ["05_context"]
+    assert asks == [NAMES[-1]] == ["06_context"]
 
 
 def test_the_zip_of_a_whole_run_has_all_that_its_book_shows(tmp_path, monkeypatch):

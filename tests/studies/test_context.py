@@ -1,4 +1,4 @@
-"""Step four's arms, and what is computed of them, against hand-made losses."""
+"""Step five's arms, and what is computed of them, against hand-made losses."""
 
 import math
 from dataclasses import replace
@@ -120,8 +120,8 @@ def test_first_words_are_told_in_bits():
     assert context.bits_of_first(told, [1, 2, 3]) == pytest.approx((4 + 6 + 1) / 3 / math.log(2))
 
 
-def test_step_four_is_no_step_that_others_are_ranked_with():
-    assert "05_context" not in STEPS and CONTEXT["from"] == list(STEPS)[-1]
+def test_step_five_is_no_step_that_others_are_ranked_with():
+    assert "06_context" not in STEPS and CONTEXT["from"] in STEPS
     arms = CONTEXT["arms"]
     assert arms[context.BASE]["sees"] == () and arms[context.FULL]["sees"] == ("domain", "time")
     assert arms["exchanged"] == {**arms["exchanged"], "sees": ("domain", "time"), "exchanged": True}
@@ -136,26 +136,26 @@ def trained(tmp_path_factory):
     origins = {**titles.origins, "test": titles.origins["test"][:20]}
     titles = replace(titles, test=titles.test[:20], origins=origins)
     config = CONFIG.change(evals_per_epoch=1, windows="titles")
-    return out, titles, context.train_arms("05_context", config, titles, out, 2)
+    return out, titles, context.train_arms("06_context", config, titles, out, 2)
 
 
 def test_each_arm_leaves_a_record_of_each_seed(trained):
     out, _, arms = trained
     places = {
-        name: [f"ablations/05_context-{name}", f"ablations/05_context-{name}-1338"]
+        name: [f"ablations/06_context-{name}", f"ablations/06_context-{name}-1338"]
         for name in CONTEXT["arms"]
     }
-    places["all"][0] = "05_context"
+    places["all"][0] = "06_context"
     for name, arm in arms.items():
         assert [record["step"] for record in arm.records] == places[name]
         for record, seed in zip(arm.records, (1337, 1338), strict=True):
             assert record == read_record(out, "smoke", record["step"])
             assert record["config"]["seed"] == seed
             assert record.get("sees", []) == list(CONTEXT["arms"][name]["sees"])
-            assert (record["losses"]["test"] is None) == (record["step"] != "05_context")
+            assert (record["losses"]["test"] is None) == (record["step"] != "06_context")
         assert arm.run.config.seed == 1337
     assert arms["all"].records[0]["title"] == "More context"
-    there = results(out, "smoke", "05_context").parent.rglob("*context*.json")
+    there = results(out, "smoke", "06_context").parent.rglob("*context*.json")
     assert len(list(there)) == 2 * len(CONTEXT["arms"])
 
 
@@ -179,7 +179,7 @@ def test_each_arm_is_scored_on_the_same_titles_told_what_it_was_trained_on(train
 def test_arms_that_were_trained_before_are_taken_as_they_are(trained, capsys):
     out, titles, arms = trained
     config = CONFIG.change(evals_per_epoch=1, windows="titles")
-    again = context.train_arms("05_context", config, titles, out, 1)
+    again = context.train_arms("06_context", config, titles, out, 1)
     for name, arm in again.items():
         assert arm.run.resumed == arm.run.steps
         assert arm.by_token == arms[name].by_token

@@ -20,7 +20,7 @@ from lib.tokenizer import EOS_ID, train_tokenizer
 
 from .test_model import rounded
 
-STEP = "05_context"
+STEP = "06_context"
 UNSEEN = [
     "unseen.io",
     "192.0.2.7",
@@ -177,7 +177,7 @@ def test_a_site_is_what_lib_takes_of_a_link(titles, write, ask):
     assert [a["known"] for a in answers] == [numbers(known, o, tokenizer) for o in origins]
 
 
-def test_50_validation_titles_of_step_four_cost_what_they_cost_in_pytorch(smoke_book, titles, ask):
+def test_50_validation_titles_of_step_five_cost_what_they_cost_in_pytorch(smoke_book, titles, ask):
     """Within 0.01 nats per character each, and within 0.003 in the mean; its header by the run."""
     out = smoke_book[0]
     model, tokenizer = load_model(out, "smoke", STEP)

@@ -1,0 +1,109 @@
+"""What a network and counted n-grams are worth apart and together, token by token.
+
+- Of one model that has both (`lib.counts`), on the validation titles, in the windows of the
+  full-coverage loss.
+- The share that the model gives the counts was learned; beside it stands every share that is the
+  same for all tokens.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from lib.batches import IGNORED, cuts, windows
+from lib.evaluate import TOKENS_AT_ONCE, characters
+from lib.files import COUNT, NUMBER, exactly, read_json
+
+SHARES = [i / 20 for i in range(21)]
+_PART = exactly(context=COUNT, tokens=NUMBER, share=NUMBER, network=NUMBER, counts=NUMBER)
+SCHEMA = exactly(
+    network=NUMBER,  # the losses of the network alone, the counts alone and both, as it was learned
+    counts=NUMBER,
+    learned=NUMBER,
+    fixed={"type": "array", "items": exactly(share=NUMBER, loss=NUMBER), "minItems": 1},
+    best=exactly(share=NUMBER, loss=NUMBER),  # of those
+    contexts={"type": "array", "items": _PART, "minItems": 1},
+)
+
+
+@dataclass
+class Tokens:
+    """What is known of each validation token, in the order of the stream: arrays (M,).
+
+    `p` and `q` are what the network and the counts gave it, `share` what the model gives the
+    counts, `context` the tokens of the longest context before it that had been counted.
+    """
+
+    p: np.ndarray
+    q: np.ndarray
+    share: np.ndarray
+    context: np.ndarray
+
+
+@torch.no_grad()
+def by_token(run) -> Tokens:
+    """Return what `run`, a `lib.train.Run` of a model with counts, gives each validation token."""
+    model, ids, window = run.model.eval(), run.val_ids, run.model.block_size
+    x, y = windows(ids, torch.tensor(cuts(ids, window), device=ids.device), window)
+    rows, found = max(1, TOKENS_AT_ONCE // window), []
+    for a, b in zip(x.split(rows), y.split(rows), strict=True):
+        inside, targets = b != IGNORED, b.clamp(min=0)
+        hidden = model.hidden(a)[inside]
+        log_p = -F.cross_entropy(model.head(hidden).float(), b[inside], reduction="none")
+        q, context = model.counts(a, targets)[inside], model.counts.reach(a)[inside]
+        found.append((log_p.exp(), q, model.gate(hidden).sigmoid(), context))
+    return Tokens(*(torch.cat(part).cpu().double().numpy() for part in zip(*found, strict=True)))
+
+
+def mixture(run, tokens: Tokens) -> dict:
+    """Return what the parts of `run` cost apart and mixed, in nats per character, as SCHEMA has it.
+
+    `fixed` is the loss with one share for all tokens, `contexts` the mean share and the loss in
+    nats a token by how many tokens of context had been counted.
+    """
+    chars, p, q = characters(run.titles.val), tokens.p, tokens.q
+
+    def cost(mixed):
+        return float(-np.log(mixed).sum() / chars)
+
+    fixed = [{"share": s, "loss": cost((1 - s) * p + s * q)} for s in SHARES]
+    contexts = []
+    means = {"share": tokens.share, "network": -np.log(p), "counts": -np.log(q)}
+    for length in np.unique(tokens.context).tolist():
+        those = tokens.context == length
+        contexts.append(
+            {
+                "context": int(length),
+                "tokens": float(those.mean()),
+                **{name: float(mean[those].mean()) for name, mean in means.items()},
+            }
+        )
+    return {
+        "network": cost(p),
+        "counts": cost(q),
+        "learned": cost((1 - tokens.share) * p + tokens.share * q),
+        "fixed": fixed,
+        "best": min(fixed, key=lambda point: point["loss"]),
+        "contexts": contexts,
+    }
+
+
+def shares_of(run, tokens: Tokens, count: int) -> list[dict]:
+    """Return the first `count` validation titles, `[{title, tokens, shares}]`, token by token."""
+    shares, rows = iter(tokens.share.tolist()), []
+    for title, ids in zip(
+        run.titles.val, run.tokenizer.encode(run.titles.val[:count]), strict=False
+    ):
+        named = [*map(run.tokenizer.token, ids), "⏎"]
+        rows.append({"title": title, "tokens": named, "shares": [next(shares) for _ in named]})
+    return rows
+
+
+def read_mixture(out, preset: str, step: str) -> dict:
+    """Return what `mixture` came to for `step` on `preset` under `out`.
+
+    Raises FileNotFoundError where it is not there, ValueError where it is damaged.
+    """
+    return read_json(out, preset, f"{step}/mixture", "run that step", SCHEMA)

@@ -1,0 +1,192 @@
+"""Counted n-grams against modified Kneser–Ney written down a second time, with dictionaries."""
+
+from collections import Counter, defaultdict
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lib.batches import IGNORED, cuts, windows
+from lib.config import load_step
+from lib.counts import Counts
+from lib.evaluate import nll, official, token_losses
+from lib.model import GPT
+from lib.tokenizer import EOS_ID
+
+VOCAB, ORDER = 12, 4
+
+
+class Reference:
+    """Interpolated modified Kneser–Ney as Chen and Goodman (1999) tell it, a token at a time."""
+
+    def __init__(self, titles, order, vocab):
+        self.order, self.vocab = order, vocab
+        self.raw = [defaultdict(Counter) for _ in range(order)]
+        for title in titles:
+            for i in range(1, len(title)):
+                for k in range(min(order, i + 1)):
+                    self.raw[k][tuple(title[i - k : i])][title[i]] += 1
+        self.counts = [self._counts(k) for k in range(order)]
+        self.discounts = [self._discounts(k) for k in range(order)]
+
+    def _counts(self, k):
+        """How often where the context is of the longest or begins a title, else after how many."""
+        if k == self.order - 1:
+            return self.raw[k]
+        table = defaultdict(Counter)
+        for context, tokens in self.raw[k + 1].items():
+            for token in tokens:
+                table[context[1:]][token] += 1
+        for context, tokens in self.raw[k].items():
+            if context and context[0] == EOS_ID:
+                table[context] = tokens
+        return table
+
+    def _discounts(self, k):
+        n = Counter(count for tokens in self.counts[k].values() for count in tokens.values())
+        y = n[1] / max(1, n[1] + 2 * n[2])
+        return [0.0] + [max(0.0, i - (i + 1) * y * n[i + 1] / max(1, n[i])) for i in (1, 2, 3)]
+
+    def p(self, context, token):
+        """The probability of `token` after `context`, all that stands before it in its title."""
+        p = 1 / self.vocab
+        for k in range(min(self.order - 1, len(context)) + 1):
+            tokens = self.counts[k].get(tuple(context[len(context) - k :]))
+            if not tokens:
+                break
+            taken = self.discounts[k]
+            kept = sum(taken[min(3, count)] for count in tokens.values())
+            count = tokens[token]
+            p = (max(0.0, count - taken[min(3, count)]) + kept * p) / sum(tokens.values())
+        return p
+
+    def without(self, titles, order, vocab):
+        """The same counts without what is left out of `titles`, at these discounts."""
+        other = Reference(titles, order, vocab)
+        other.discounts = self.discounts
+        return other
+
+
+@pytest.fixture(scope="module")
+def titles():
+    """Titles of a chain of tokens that favours some, each between two `<eos>`."""
+    generator = torch.Generator().manual_seed(0)
+    likely = torch.rand(VOCAB, VOCAB, generator=generator) ** 4
+    found = []
+    for _ in range(150):
+        title = [EOS_ID]
+        while len(title) < 9 and (title[-1] != EOS_ID or len(title) == 1):
+            title.append(int(torch.multinomial(likely[title[-1]], 1, generator=generator)))
+        found.append([*title, EOS_ID] if title[-1] != EOS_ID else title)
+    return found
+
+
+def stream(titles):
+    return torch.tensor([token for title in titles for token in title[1:]])
+
+
+@pytest.fixture(scope="module")
+def counts(titles):
+    return Counts(stream(titles[:100]), ORDER, VOCAB)
+
+
+def whole(titles, block_size=32):
+    """Inputs and targets of windows of whole titles."""
+    ids = stream(titles)
+    return windows(ids, torch.tensor(cuts(ids, block_size)), block_size)
+
+
+def test_what_follows_is_as_probable_as_kneser_and_ney_have_it(titles, counts):
+    reference, other = Reference(titles[:100], ORDER, VOCAB), titles[100:]
+    x, y = whole(other)
+    found = counts(x, y.clamp(min=0))[y != IGNORED]
+    expected = [reference.p(title[:i], title[i]) for title in other for i in range(1, len(title))]
+    torch.testing.assert_close(found, torch.tensor(expected))
+
+
+def test_every_token_has_a_probability_and_they_come_to_one(titles, counts):
+    x, y = whole(titles[100:])
+    p = counts.distribution(x)
+    torch.testing.assert_close(p.sum(-1), torch.ones(y.shape))
+    y = y.clamp(min=0)
+    torch.testing.assert_close(p.gather(-1, y[..., None])[..., 0], counts(x, y))
+
+
+def test_an_occurrence_that_is_left_out_is_as_if_it_had_not_been_counted(titles, counts):
+    """Each token of a title against counts of all but its own n-grams, discounted alike."""
+    own, train = Reference(titles[:100], ORDER, VOCAB), titles[:100]
+    x, y = whole(train)
+    found = iter(counts(x, y.clamp(min=0), leave_one_out=True)[y != IGNORED].tolist())
+    for at in range(20):
+        title = train[at]
+        for i in range(1, len(title)):
+            less = Reference(train, ORDER, VOCAB)
+            for k in range(min(ORDER, i + 1)):
+                less.raw[k][tuple(title[i - k : i])][title[i]] -= 1
+                for tokens in less.raw[k].values():
+                    tokens += Counter()  # what is 0 was never there
+            less.counts, less.discounts = [less._counts(k) for k in range(ORDER)], own.discounts
+            assert next(found) == pytest.approx(less.p(title[:i], title[i]), rel=1e-5)
+
+
+def test_a_context_begins_where_its_title_does(counts, titles):
+    x, _ = whole(titles[100:])
+    x[0, :6] = torch.tensor([3, 5, EOS_ID, 2, 4, 6])
+    other = x.clone()
+    other[0, :2] = torch.tensor([7, 8])
+    p, q = counts.distribution(x), counts.distribution(other)
+    torch.testing.assert_close(p[0, 2:], q[0, 2:], rtol=0, atol=0)
+    assert not torch.equal(p[0, 1], q[0, 1])
+
+
+def test_contexts_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"6-grams of 16,000 tokens"):
+        Counts(torch.tensor([3, EOS_ID]), 6, 16_000)
+
+
+@pytest.fixture
+def model(counts):
+    config = replace(load_step("05_counting", "smoke"), vocab_size=VOCAB)
+    torch.manual_seed(0)
+    model = GPT(config, VOCAB, counts=counts)
+    torch.nn.init.normal_(model.trust)
+    return model.eval()
+
+
+def test_the_model_gives_the_logarithms_of_the_mixture(model, titles):
+    x, _ = whole(titles[100:])
+    p = model.head(model.hidden(x)).softmax(-1)
+    share = (model.hidden(x) @ model.trust[:-1] + model.trust[-1]).sigmoid()[..., None]
+    assert share.min() < 0.2 and share.max() > 0.8
+    expected = (1 - share) * p + share * model.counts.distribution(x)
+    torch.testing.assert_close(model(x).exp(), expected)
+
+
+def test_every_loss_is_that_of_what_the_model_gives(model, titles):
+    x, y = whole(titles[100:])
+    log_p = model(x).gather(-1, y.clamp(min=0)[..., None])[..., 0]
+    torch.testing.assert_close(nll(model, x, y)[y != IGNORED], -log_p[y != IGNORED])
+    ids = stream(titles[100:])
+    torch.testing.assert_close(token_losses(model, ids, 32), -log_p[y != IGNORED])
+    loss, _ = official(model, ids, 1, 16, 2)
+    spans = ids[: len(ids) // 33 * 33].view(-1, 33)
+    expected = sum(
+        -model(span[:-1].view(2, 16)).log_softmax(-1)[i, j, span[1 + 16 * i + j]].item()
+        for span in spans
+        for i in range(2)
+        for j in range(16)
+    )
+    assert loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_model_with_counts_begins_as_the_one_without():
+    """The network of a seed is the same, so that runs of one seed are pairs."""
+    config = replace(load_step("05_counting", "smoke"), vocab_size=VOCAB)
+    networks = []
+    for counts in (None, Counts(torch.tensor([3, 4, EOS_ID]), 2, VOCAB)):
+        torch.manual_seed(7)
+        networks.append(GPT(config, VOCAB, counts=counts).state_dict())
+        networks[-1]["next"] = torch.rand(3)
+    assert networks[1].pop("trust").eq(0).all()
+    assert networks[0].keys() == networks[1].keys()
+    assert all(torch.equal(networks[0][name], networks[1][name]) for name in networks[0])
