@@ -207,7 +207,7 @@ def _ladder(options):
 
     _needs("scipy")
     levers = ladder.choose(options.levers)
-    like = ladder.read_ladder(options.out, options.like) if options.like else None
+    like = _like(ladder.read_ladder, options.out, options.like) if options.like else None
     _, titles = resolve_stories(options.preset, options.stories)
     given = options.preset, titles, options.out, options.seeds, levers, like, options.resume
     with _workers(options) as workers:
@@ -220,9 +220,17 @@ def _search(options):
     _needs("optuna")
     _, titles = resolve_stories(options.preset, options.stories)
     step, resume, out = options.step, options.resume, options.out
-    like = search.read_search(out, step, options.like) if options.like else None
+    like = _like(search.read_search, out, step, options.like) if options.like else None
     given = step, options.preset, titles, out, options.trials, options.storage, resume, like
     search.search(*given)
+
+
+def _like(read, out, *where):
+    """The record of another preset: that under `out`, else the book's own."""
+    try:
+        return read(out, *where)
+    except FileNotFoundError:
+        return read(BOOK, *where)
 
 
 def _workers(options):

@@ -35,7 +35,7 @@ from .repository import uncommitted
 
 PACKAGES = ("lib", "studies", "drawing")  # what a notebook may import of the book
 TABLES = (  # which no notebook writes
-    "*.csv",
+    "peers.csv",
     *(f"results/*/{name}.json" for name in ("seeds/*", "search/*", "ladder", "bench")),
     *(f"results/*/{name}.json" for name in RECIPES),
 )
@@ -149,6 +149,7 @@ def publish(
         there = target.stat().st_mtime if target.exists() else 0
         if published.is_file() and there < published.stat().st_mtime:
             _copy(published, target)
+    _remove_ghosts(out, preset_name)
     run(preset_name, stories, out, step, resume)
     shown = (read_or_none(BOOK / REPORT) or {"preset": preset_name})["preset"]
     whole = step is None or shown == preset_name
@@ -156,6 +157,8 @@ def publish(
         if Mark(out, name).read() is None:  # left out: what the book has of it is of other stories
             results(BOOK, preset_name, name).unlink(missing_ok=True)
             shutil.rmtree(results(BOOK, preset_name, name, ""), ignore_errors=True)
+            for arm in (BOOK / "results" / preset_name / "ablations").glob(f"{name}-*.json"):
+                arm.unlink()
         if whole:
             shutil.copy(out / "notebooks" / f"{name}.ipynb", BOOK / "notebooks")
         for file in Mark(out, name).files():
@@ -164,6 +167,15 @@ def publish(
                 _copy(out / file, BOOK / file)
     if step is None:
         shutil.copy(out / REPORT, BOOK / REPORT)
+
+
+def _remove_ghosts(out, preset):
+    """Remove the records in `out` that neither the book has nor a notebook left there."""
+    left = {file for mark in Mark.all(out) for file in mark.files()}
+    for path in (out / "results" / preset).rglob("*"):
+        name = path.relative_to(out)
+        if path.is_file() and name.as_posix() not in left and not (BOOK / name).exists():
+            path.unlink()
 
 
 def _copy(source, target):
@@ -236,6 +248,8 @@ def _lacking(preset_name, stories):
 def _leave_out(name, out, why):
     """Put the notebook in `out` as one that was not run, and remove what it had left there."""
     mark = Mark(out, name)
+    if (stale := mark.path.with_suffix(".stale")).exists():  # a run that was stopped
+        os.replace(stale, mark.path)
     mark.remove_files()
     mark.path.unlink(missing_ok=True)
     notebook = nbformat.read(BOOK / "notebooks" / f"{name}.ipynb", as_version=4)

@@ -27,7 +27,7 @@ NODE_MAJOR = 20
 PROBE_SECONDS = 5
 REGISTRY = "https://api.mystmd.org"  # MyST's own default; API_URL points it and us elsewhere
 SOURCES = (  # what a site is made of
-    *("*.md", "*.csv", "*.bib", "myst.yml"),
+    *("*.md", "peers.csv", "*.bib", "myst.yml"),
     *(f"{f}/**/*.*" for f in ("docs", "figures", "notebooks", "plugins", "results", "widget")),
     *("theme/*.*", "theme/public/*.*"),
 )

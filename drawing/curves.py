@@ -14,8 +14,9 @@ from .style import FAINT, GREY, LOSS, Drawing, caption, color, draw, unranked
 def loss_curves(out, label: str, records: list[dict]) -> Drawing:
     """Draw the validation loss of each record against the epoch, a line each, named at its end.
 
-    Dashed, the loss of a unigram over the first record's tokens; dotted, where there is only one
-    record, its loss as the challenge prints it. What sees more than titles says so at its end.
+    A record of one point is a point. Dashed, the loss of a unigram over the first record's tokens;
+    dotted, where there is only one record, its loss as the challenge prints it. What sees more than
+    titles says so at its end.
     """
     unigram = records[0]["losses"]["unigram"]
     rows = [
@@ -29,7 +30,7 @@ def loss_curves(out, label: str, records: list[dict]) -> Drawing:
             epochs = [p["epoch"] for p in record["curve"]]
             losses = [p["full_coverage"] for p in record["curve"]]
             own = color(record["step"])
-            axes.plot(epochs, losses, color=own)
+            axes.plot(epochs, losses, "-" if losses[1:] else "o", color=own)
             more = f"\n{unranked(record)}" if "sees" in record else ""
             ends.append((losses[-1], f"{record['title']}\n{losses[-1]:.3f}{more}", own))
         if len(records) == 1:

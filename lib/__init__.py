@@ -10,7 +10,7 @@ casing        capitals as marks, and back
 tokenizer     titles → tokens, five kinds
 batches       tokens → windows → batches
 context       what a model is told of a title before it
-counts        n-grams that are counted beside the network
+counts        n-grams that are counted, mixed with what a network expects
 dropout       from few random bits
 model         the decoder
 objective     what is minimised: cross-entropy, R-Drop

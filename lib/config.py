@@ -23,7 +23,7 @@ CHOICES = {
     "gate": ("none", "channel", "head"),
 }
 
-LATER = {"counts": 0}
+LATER = {"counts": 0.0}
 SMALLEST_VOCAB = 512  # tokens, of which sentencepiece needs 256 for the bytes
 
 
@@ -59,7 +59,7 @@ class Config:
     bias: bool = True  # in all layers and LayerNorms, but never in the head
     gate: str = "none"  # of each head's output: "channel" (elementwise), or one for a "head"
     layer_scale: float = 0.0  # what each branch is scaled by at the start; 0: not at all
-    counts: int = 0  # tokens of the longest n-gram that is counted beside the network; 0: none
+    counts: float = 0.0  # the share of counted n-grams in what is predicted; 0: none are counted
     block_factor: int = 1  # tokens of a window that is trained on, as a multiple of block_size
     batch_factor: float = 1.0  # windows a training step takes, as a multiple of batch_size
     windows: str = "stream"  # or "titles": whole ones, shuffled anew each epoch
@@ -91,7 +91,7 @@ class Config:
             raise ValueError(f"optimizer {self.optimizer!r} needs betas, such as (0.9, 0.95).")
         if not 0 < self.val_frac < 1:
             raise ValueError(f"val_frac is {self.val_frac}; it is a fraction between 0 and 1.")
-        for name in ("dropout", "ema", "warmup", "decay"):
+        for name in ("dropout", "ema", "warmup", "decay", "counts"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is at least 0 and below 1.")
 

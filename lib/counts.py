@@ -4,11 +4,10 @@
   https://doi.org/10.1006/csla.1999.0128): a context that was seen often is believed, one that was
   not hands over to the context one token shorter, where it counts after how many different tokens
   a token came, not how often.
-- Nothing is learned by steps. It is made from the training tokens in one pass, and its tables are
-  the same in every epoch.
-- A network beside it learns from a token of the training titles what the counts say of it without
-  that one occurrence (`leave_one_out`): of what it counted itself, a table is always sure.
+- Nothing is learned by steps: its tables are made from the training tokens in one pass.
 """
+
+import math
 
 import numpy as np
 import torch
@@ -17,180 +16,128 @@ from torch import Tensor, nn
 
 from .tokenizer import EOS_ID
 
+ORDER = 5  # tokens of the longest n-gram
+
 
 class Counts(nn.Module):
     """Modified Kneser–Ney over the stream `ids` (N,), titles that end with `<eos>`.
 
-    `order` is the length of the longest n-gram, `vocab_size` the number of tokens V. The context of
-    a token is what stands before it in its title, the `<eos>` before the title as its first.
+    `vocab_size` is the number of tokens V, `order` the length of the longest n-gram, `ngrams` how
+    many different ones there are. The context of a token is what stands before it in its title, the
+    `<eos>` before the title as its first; what is known of a title beside its tokens is not read.
 
     Raises ValueError where a context does not fit 63 bits: V^(order - 1) is too large.
     """
 
-    def __init__(self, ids: Tensor, order: int, vocab_size: int):
+    def __init__(self, ids: Tensor, vocab_size: int, order: int = ORDER):
         super().__init__()
         if vocab_size ** (order - 1) >= 2**63:
             raise ValueError(f"{order}-grams of {vocab_size:,} tokens: fewer of one, or the other.")
-        self.order, self.vocab_size = order, vocab_size
-        for name, table in _tables(ids.cpu().numpy(), order, vocab_size).items():
+        self.vocab_size, self.order = vocab_size, order
+        for name, table in _tables(ids.cpu().numpy(), vocab_size, order).items():
             self.register_buffer(name, torch.from_numpy(table).to(ids.device), persistent=False)
-        self.ngrams = sum(len(self._table(level, "entries")) for level in range(order))
+        self.ngrams = sum(len(self._table("entries", level)) for level in range(order))
 
-    def forward(self, x: Tensor, y: Tensor, leave_one_out: bool = False) -> Tensor:
-        """Return the probability of targets y (B, T) after inputs x (B, T, …): float32 (B, T).
-
-        With `leave_one_out` it is what the counts say without the one occurrence of y after x,
-        which must be of the titles that were counted.
-        """
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the probability of targets y (B, T) after inputs x (B, T, …): float32 (B, T)."""
         p = torch.full(y.shape, 1 / self.vocab_size, device=y.device)
-        contexts, depth = self._contexts(x)
-        found = [self._find(level, key) for level, key in enumerate(contexts)]
-        entries = [self._entry(level, row, y) for level, row in enumerate(found)]
-        for level, (row, entry) in enumerate(zip(found, entries, strict=True)):
-            seen = row >= 0
-            count = self._at(level, "counts", entry, entry >= 0)
-            total, kept = (self._at(level, name, row, seen) for name in ("totals", "kept"))
-            if leave_one_out:
-                less = (entry >= 0) & (count > 0)
-                if level < self.order - 1:  # other tokens before it may have stood there as well
-                    longer = entries[level + 1]
-                    last = self._at(level + 1, "raw", longer, longer >= 0) == 1
-                    less &= (depth == level) | last
-                kept = kept - self._discount(level, count) * less
-                count, total = count - less.float(), total - less.float()
-                kept = kept + self._discount(level, count) * less
-            above = (count - self._discount(level, count)).clamp(min=0)
-            p = torch.where(total > 0, (above + kept * p) / total.clamp(min=1), p)
+        for level, row in enumerate(self._rows(x)):
+            entry = _find(self._table("entries", level), row * self.vocab_size + y)
+            above = self._table("above", level)[entry.clamp(min=0)] * (entry >= 0)
+            left = self._table("left", level)[row.clamp(min=0)]
+            p = torch.where(row >= 0, above + left * p, p)
         return p
 
     def distribution(self, x: Tensor) -> Tensor:
         """Return the probability of every token after each of x (B, T, …): float32 (B, T, V)."""
-        contexts, _ = self._contexts(x)
         shape = (*x.shape[:2], self.vocab_size)
         p = torch.full(shape, 1 / self.vocab_size, device=x.device).flatten(0, 1)
-        for level, key in enumerate(contexts):
-            row = self._find(level, key).flatten()
-            places = torch.nonzero(row >= 0).flatten()
-            row = row[places]
-            total, kept = self._table(level, "totals")[row], self._table(level, "kept")[row]
-            first, last = self._table(level, "starts")[row], self._table(level, "starts")[row + 1]
-            each = last - first
-            entry = torch.arange(int(each.sum()), device=x.device)
-            entry += (first - (each.cumsum(0) - each)).repeat_interleave(each)
-            token = self._table(level, "entries")[entry] % self.vocab_size
-            count = self._table(level, "counts")[entry]
-            above = (count - self._discount(level, count)) / total.repeat_interleave(each)
-            p[places] *= (kept / total)[:, None]
-            p[places.repeat_interleave(each), token] += above
+        for level, row in enumerate(self._rows(x)):
+            places = torch.nonzero(row.flatten() >= 0).flatten()
+            row = row.flatten()[places]
+            starts = self._table("starts", level)
+            first, count = starts[row], starts[row + 1] - starts[row]
+            entry = torch.arange(int(count.sum()), device=x.device)
+            entry += (first - (count.cumsum(0) - count)).repeat_interleave(count)
+            token = self._table("entries", level)[entry] % self.vocab_size
+            p[places] *= self._table("left", level)[row, None]
+            p[places.repeat_interleave(count), token] += self._table("above", level)[entry]
         return p.view(shape)
 
     def reach(self, x: Tensor) -> Tensor:
         """Return of how many tokens the longest context at x (B, T, …) is that was seen: (B, T)."""
-        contexts, _ = self._contexts(x)
-        return sum((self._find(level, key) >= 0).long() for level, key in enumerate(contexts)) - 1
+        return sum((row >= 0).long() for row in self._rows(x)) - 1
 
-    def _contexts(self, x):
-        """Keys (B, T) of the contexts of 0, 1, … tokens; -1 where the title is not as long.
-
-        And of how many tokens the longest of each place is, (B, T). What is known of a title beside
-        its tokens was not counted.
-        """
+    def _rows(self, x):
+        """The rows (B, T) of the contexts of 0, 1, … tokens at x in their tables; -1: not seen."""
         x = x if x.ndim == 2 else x[..., 0]
-        key, reach = torch.zeros_like(x), torch.ones_like(x, dtype=torch.bool)
-        keys, depth = [key], torch.zeros_like(x)
+        key, inside = torch.zeros_like(x), torch.ones_like(x, dtype=torch.bool)
+        rows = [key]
         for back in range(self.order - 1):
             before = F.pad(x, (back, 0), value=-1)[:, : x.shape[1]]
-            reach = reach & (before >= 0)
+            inside = inside & (before >= 0)
             key = key + before.clamp(min=0) * self.vocab_size**back
-            keys.append(torch.where(reach, key, -1))
-            depth += reach
-            reach = reach & (before != EOS_ID)
-        return keys, depth
+            rows.append(_find(self._table("contexts", back + 1), key).where(inside, -1))
+            inside = inside & (before != EOS_ID)  # which is where a title begins
+        return rows
 
-    def _find(self, level, key):
-        """The row of each context `key` (B, T) in the tables of its length; -1: never seen."""
-        return _search(self._table(level, "contexts"), key)
-
-    def _entry(self, level, row, y):
-        """The place of each n-gram, of contexts `row` and tokens `y`; -1: never seen."""
-        return _search(
-            self._table(level, "entries"), (row * self.vocab_size + y).where(row >= 0, -1)
-        )
-
-    def _table(self, level, name):
+    def _table(self, name, level):
         return getattr(self, f"{name}_{level}")
 
-    def _at(self, level, name, places, there):
-        """What a table has at `places`, 0 where nothing is `there`."""
-        table = self._table(level, name)
-        return table[places.clamp(min=0)] * there
 
-    def _discount(self, level, count):
-        """What is taken off a count: by whether it is 1, 2, or more."""
-        return self._table(level, "discounts")[count.long().clamp(max=3)]
+def mixed(log_p, q, share):
+    """Return log((1 - share) p + share q), of a network's log p and the counts' q."""
+    return torch.logaddexp(log_p + math.log(1 - share), q.log() + math.log(share))
 
 
-def mixed(log_p: Tensor, gate: Tensor, q: Tensor) -> Tensor:
-    """Return log((1 - g) p + g q), g the sigmoid of `gate`."""
-    network = log_p + F.logsigmoid(-gate)
-    counts = q.log() + F.logsigmoid(gate)
-    return torch.logaddexp(network, counts)
-
-
-def _search(table, keys):
+def _find(table, keys):
     """Where each of `keys` stands in the sorted `table`; -1 where it does not."""
     places = torch.searchsorted(table, keys.contiguous()).clamp(max=len(table) - 1)
     return torch.where(table[places] == keys, places, -1)
 
 
-def _tables(ids, order, vocab_size):
-    """The tables of every length of context, by name and length.
+def _tables(ids, vocab_size, order):
+    """The tables of each length of context, its number behind their names.
 
-    For contexts of `level` tokens: `contexts` (C,), their keys, sorted; `totals` and `kept` (C,),
-    their counts and what discounting leaves of them for shorter contexts; `entries` (E,), row of
-    the context times V plus the token, sorted; `starts` (C + 1,), where the entries of a context
-    begin; `counts` (E,), how many different tokens stood before the n-gram, or how often it
-    occurred where nothing stands before it or it is of the longest; `raw` (E,), how often it
-    occurred; `discounts` (4,), what is taken off a count of 0, 1, 2 and more.
+    `contexts` (C,), sorted: a number for each context; `left` (C,): how much of its probability it
+    leaves to the context one token shorter; `entries` (E,), sorted: the context's row times V plus
+    the token, for each n-gram; `above` (E,): what an n-gram has of its own; `starts` (C + 1,):
+    where the entries of a context begin.
     """
     before = np.concatenate(([EOS_ID], ids[:-1])).astype(np.int64)
+    places = np.arange(len(ids))
     opens = np.flatnonzero(before == EOS_ID)
-    since = np.arange(len(ids)) - opens[np.searchsorted(opens, np.arange(len(ids)), "right") - 1]
-    levels, key = [], np.zeros(len(ids), np.int64)
+    reach = places - opens[np.searchsorted(opens, places, "right") - 1] + 1  # of the title so far
+    key, found = np.zeros(len(ids), np.int64), []
     for level in range(order):
-        there = np.flatnonzero(since + 1 >= level)
+        there = np.flatnonzero(reach >= level)
         contexts, row = np.unique(key[there], return_inverse=True)
-        entries, first, entry, raw = np.unique(
+        entries, first, entry, counts = np.unique(
             row * vocab_size + ids[there],
             return_index=True,
             return_inverse=True,
             return_counts=True,
         )
-        whole = since[there[first]] + 1 == level  # the context begins where the title does
-        levels.append((there, contexts, entries, entry, raw, there[first], whole))
+        first = there[first]  # a place where each n-gram stands
+        entry_at = np.full(len(ids), -1)
+        entry_at[there] = entry
+        found.append((contexts, entries, counts, first, entry_at))
         if level < order - 1:
             key = key + np.roll(before, level) * vocab_size**level
     tables = {}
-    for level, (_, contexts, entries, _, raw, _, whole) in enumerate(levels):
-        counts = raw
-        if level < order - 1:
-            there, _, _, entry, *_ = levels[level]
-            at = np.full(len(ids), -1)
-            at[there] = entry
-            longer = at[levels[level + 1][5]]  # the entry here of each n-gram one token longer
-            counts = np.where(whole & (level > 0), raw, np.bincount(longer, minlength=len(entries)))
-        discounts = _discounts(counts)
-        rows = entries // vocab_size
-        taken = discounts[np.minimum(counts, 3)]
+    for level, (contexts, entries, counts, first, entry_at) in enumerate(found):
+        if level < order - 1:  # by how many different tokens stand before it, if any can
+            longer = found[level + 1][3]
+            different = np.bincount(entry_at[longer], minlength=len(entries))
+            counts = np.where((reach[first] == level) & (level > 0), counts, different)
+        rows, taken = entries // vocab_size, _discounts(counts)[np.minimum(counts, 3)]
+        totals = np.bincount(rows, counts, len(contexts))
         tables |= {
             f"contexts_{level}": contexts,
             f"entries_{level}": entries,
             f"starts_{level}": np.searchsorted(rows, np.arange(len(contexts) + 1)),
-            f"counts_{level}": counts.astype(np.float32),
-            f"raw_{level}": raw.astype(np.float32),
-            f"totals_{level}": np.bincount(rows, counts, len(contexts)).astype(np.float32),
-            f"kept_{level}": np.bincount(rows, taken, len(contexts)).astype(np.float32),
-            f"discounts_{level}": discounts.astype(np.float32),
+            f"above_{level}": ((counts - taken) / totals[rows]).astype(np.float32),
+            f"left_{level}": (np.bincount(rows, taken, len(contexts)) / totals).astype(np.float32),
         }
     return tables
 

@@ -41,27 +41,23 @@ def nll(model, x: Tensor, y: Tensor, bf16: bool = False, seen=None) -> Tensor:
     """Return the negative log-likelihood of targets y (B, T) after inputs x (B, T, …), in nats.
 
     The result is float32 `(B, T)`; with `bf16` the products before it are not. The model is left in
-    the mode it came in. It is `lib.model.GPT`, or has a `hidden` and a `head` as that and counts
-    nothing. `seen(n)` is called after each n targets.
+    the mode it came in. It is `lib.model.GPT`, or has a `hidden` and a `head` as that. `seen(n)` is
+    called after each n targets.
     """
     training, counts = model.training, getattr(model, "counts", None)
     model.eval()
     rows, losses = max(1, TOKENS_AT_ONCE // x.shape[1]), []
     with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
         for a, b in zip(x.split(rows), y.split(rows), strict=True):
-            hidden, targets = model.hidden(a).flatten(0, 1), b.flatten()
-            q = None if counts is None else counts(a, b.clamp(min=0)).flatten()
-            for start in range(0, len(targets), LOGITS_AT_ONCE):
-                part = slice(start, start + LOGITS_AT_ONCE)
-                logits = model.head(hidden[part]).float()
-                loss = F.cross_entropy(logits, targets[part], reduction="none")
-                if q is not None:
-                    loss = -mixed(-loss, model.gate(hidden[part]), q[part])
-                losses.append(loss)
+            states = model.hidden(a).flatten(0, 1).split(LOGITS_AT_ONCE)
+            for part, right in zip(states, b.flatten().split(LOGITS_AT_ONCE), strict=True):
+                logits = model.head(part).float()
+                losses.append(F.cross_entropy(logits, right, reduction="none"))
             if seen is not None:
                 seen(b.numel())
     model.train(training)
-    return torch.cat(losses).view(y.shape)
+    loss = torch.cat(losses).view(y.shape)
+    return loss if counts is None else -mixed(-loss, counts(x, y.clamp(min=0)), model.share)
 
 
 def official(

@@ -8,7 +8,7 @@
   picks the fastest kernel the device has, but on a CPU with dropout, where SDPA has none
 - heads whose output is gated by their own input, branches scaled by a learned vector
 - what is known of a title beforehand added to the input where it begins
-- what was counted in the training titles mixed with what the network expects (`lib.counts`)
+- counted n-grams (`lib.counts`) mixed with what the network expects, once it is trained
 """
 
 import math
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .batches import NOTHING
 from .config import Config
-from .counts import Counts, mixed
+from .counts import mixed
 from .dropout import Dropout, dropout
 from .tokenizer import EOS_ID
 
@@ -136,19 +136,11 @@ class GPT(nn.Module):
     (`lib.context`), and adds a vector for each: the embedding of a token, or, from `vocab_size` on,
     one of `values` more. NOTHING adds none.
 
-    With `counts` its predictions are a mixture of theirs and the network's own, and it gives the
-    logarithms of their probabilities. How much the counts are trusted is learned, and told at each
-    token by what the head reads there.
+    Where it is given `counts` (`lib.counts.Counts`) and their `share`, it predicts the mixture, as
+    logarithms of probabilities.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        vocab_size: int,
-        rotate=rope,
-        values: int | None = None,
-        counts: Counts | None = None,
-    ):
+    def __init__(self, config: Config, vocab_size: int, rotate=rope, values: int | None = None):
         super().__init__()
         self.block_size, self.title_mask = config.window, config.title_mask
         learned = config.position == "learned"
@@ -164,21 +156,14 @@ class GPT(nn.Module):
         # All 0: what is in no training title adds nothing, and no random number is drawn.
         told = values is not None
         self.values = nn.Parameter(torch.zeros(values, config.n_embd)) if told else None
-        self.counts = counts
-        self.trust = None if counts is None else nn.Parameter(torch.zeros(config.n_embd + 1))
         self.head.weight = self.embedding.weight
+        self.counts, self.share = None, 0.0
 
     def forward(self, ids: Tensor) -> Tensor:
-        hidden = self.hidden(ids)
-        logits = self.head(hidden)
+        logits = self.head(self.hidden(ids))
         if self.counts is None:
             return logits
-        log_p = logits.float().log_softmax(-1)
-        return mixed(log_p, self.gate(hidden)[..., None], self.counts.distribution(ids))
-
-    def gate(self, hidden: Tensor) -> Tensor:
-        """Return what the sigmoid makes the share of the counts, for hidden (…, n_embd): (…)."""
-        return hidden.float() @ self.trust[:-1] + self.trust[-1]
+        return mixed(logits.float().log_softmax(-1), self.counts.distribution(ids), self.share)
 
     def hidden(self, ids: Tensor) -> Tensor:
         """Return what the head reads, for ids (B, T) or (B, T, 1 + F): (B, T, n_embd)."""

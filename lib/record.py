@@ -288,11 +288,12 @@ def load_model(out: str | Path, preset: str, step: str) -> tuple[GPT, Tokenizer]
     state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     tokenizer = Tokenizer(**state["tokenizer"])
     values = len(state["known"]["values"]) if "known" in state else None
-    config, counts = Config.from_dict(record["config"]), None
-    if config.counts:
-        counts = Counts(state["counted"], config.counts, tokenizer.vocab_size)
-    model = GPT(config, tokenizer.vocab_size, values=values, counts=counts).to(device)
+    config = Config.from_dict(record["config"])
+    model = GPT(config, tokenizer.vocab_size, values=values).to(device)
     model.load_state_dict(state["weights"])
+    if config.counts:
+        model.counts = Counts(state["counted"], tokenizer.vocab_size)
+        model.share = config.counts
     return model.eval(), tokenizer
 
 

@@ -52,7 +52,7 @@ STEPS = {
             "r_drop": 1.0,
         },
     },
-    "05_counting": {"title": "Counted n-grams", "changes": {"counts": 5}},
+    "05_counting": {"title": "Counted n-grams", "changes": {"counts": 0.2}},
 }
 
 # Step five: step three, told where a story comes from before its headline. It is none of

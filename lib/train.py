@@ -9,14 +9,15 @@
   back from a GPU.
 - The same seed on the same machine gives the same numbers; on a CPU bit for bit, at one number of
   threads.
-- What the model is told of a title beforehand is in `lib.context`, what it counts in `lib.counts`.
+- What the model is told of a title beforehand is in `lib.context`.
+- Counted n-grams (`lib.counts`) are no part of the training: the trained model gets them.
 - Given a folder, it leaves a checkpoint at each evaluation and continues from the newest there.
 """
 
 import json
 import math
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -93,9 +94,17 @@ def train(
     checkpoints; a run that finds its own there continues from them, and `resume` says what to do
     with another's (`lib.checkpoint`). `quiet` prints nothing.
 
+    With `config.counts` the run is that of the same settings without, and what is measured at its
+    end is the mixture: the only point of its curve.
+
     Raises ValueError where the titles give no full batch, or a vocabulary smaller than asked, or
     where `folder` holds another run; FloatingPointError where the loss is no longer a number.
     """
+    if config.counts:
+        parts = {"get_optimizer": get_optimizer, "rotate": rotate, "tokenizer": tokenizer}
+        alone = replace(config, counts=0.0)
+        run = train(alone, titles, **parts, sees=sees, folder=folder, resume=resume, quiet=quiet)
+        return _counted(run, config)
     device = best_device()
     bf16 = use_bf16(config.precision, device)
     tokenizer = tokenizer or train_tokenizer(config, titles)
@@ -107,8 +116,7 @@ def train(
     data = BATCHES[config.windows](train_ids, config, before[0])
     torch.manual_seed(config.seed)
     values = len(known.values) if known else None
-    counts = Counts(train_ids, config.counts, tokenizer.vocab_size) if config.counts else None
-    model = GPT(config, tokenizer.vocab_size, rotate, values, counts).to(device)
+    model = GPT(config, tokenizer.vocab_size, rotate, values).to(device)
     optimizers = (get_optimizer or OPTIMIZERS[config.optimizer])(model, config)
     optimizers = optimizers if isinstance(optimizers, tuple) else (optimizers,)
     schedulers = [schedule(optimizer, config, data.steps) for optimizer in optimizers]
@@ -150,6 +158,15 @@ def train(
     given = config, titles, tokenizer, measured, train_ids, val_ids, data.steps
     came_to = _came_to(done, data.tokens)
     return Run(*given, identity=own, resumed=resumed, known=known, **came_to)
+
+
+def _counted(run, config):
+    """The run with what it was trained on counted, and its model measured as that mixture."""
+    run.model.counts = Counts(run.train_ids, run.tokenizer.vocab_size)
+    run.model.share = config.counts
+    given = run.val_ids, run.titles, False, None, run.told("val")
+    measured = _measure(run.model, config, *given)
+    return replace(run, config=config, curve=[{**run.curve[-1], **measured}])
 
 
 def _nothing_done(environment):

@@ -48,11 +48,12 @@ class Cluster:
         except (ConnectionError, RuntimeError) as error:
             raise ConnectionError(_none_at(address, error)) from error
         self._work = ray.remote(max_retries=0)(_work)
+        self._gpus = bool(self._machines()[0])  # where they are lost, a run waits for others
 
     def slots(self) -> int:
         """Return how many runs the machines have room for that are there now."""
         gpus, rooms = self._machines()
-        return gpus or sum(int(cores) // self.threads for cores in rooms)
+        return gpus if self._gpus else sum(int(cores) // self.threads for cores in rooms)
 
     def start(self, job: dict, titles: Titles, sent=()):
         """Start a worker on `job`, as `studies.worker` has it; return a handle of it.
@@ -60,7 +61,7 @@ class Cluster:
         `sent` are the files that the run continues from, fetched where they are needed. Raises
         ValueError where no machine has room for it.
         """
-        if not self.slots():
+        if not self._gpus and not self.slots():
             have = ", ".join(f"{cores:g}" for cores in self._machines()[1])
             raise ValueError(
                 f"A run asks for {self.threads} cores, and the machines of the cluster have {have}:"
@@ -69,7 +70,7 @@ class Cluster:
         stories = job["version"]["stories"]
         if stories not in self._kept:
             self._kept[stories] = self._ray.put(titles)
-        asks = {"num_gpus": 1} if self._machines()[0] else {"num_cpus": self.threads}
+        asks = {"num_gpus": 1} if self._gpus else {"num_cpus": self.threads}
         files = [self._ray.put(sent)]  # in a list: else they would be fetched for every run
         return self._work.options(**asks).remote(job, self._kept[stories], files)
 
@@ -87,7 +88,7 @@ class Cluster:
             raise Died(f"its process is lost ({str(error).splitlines()[0]})") from error
 
     def stop(self, started: list) -> None:
-        """End the workers in `started`, whose runs continue from their checkpoints another time."""
+        """End the workers in `started`; what checkpoints they left in sight go on another time."""
         for one in started:
             self._ray.cancel(one, force=True)
 

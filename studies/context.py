@@ -36,7 +36,7 @@ BITS = 1 / math.log(2)  # a nat
 class Arm:
     """One arm under several seeds. `run` is that of the first, `by_token` its losses in nats.
 
-    `by_title` is the loss of each validation title in nats, the mean over the seeds.
+    `by_title` (validation titles,) is the loss of each in nats, the mean over the seeds.
     """
 
     title: str
@@ -54,7 +54,12 @@ def train_arms(
     The first seed of the arm that is told all is the record of `step` itself, the others are under
     `ablations/`: no run but that one is scored on the test titles. A run that was trained before is
     taken from its checkpoint under `out/runs/`.
+
+    Raises ValueError where no story names a site, and for the checkpoint of another run, unless
+    `resume` is "accept"; FloatingPointError where a run diverges.
     """
+    if not any(origin.site for origin in titles.origins["train"]):
+        raise ValueError("No url of these stories names a site: a link begins with https://.")
     arms, tokenizer = {}, train_tokenizer(config, titles)
     for name, arm in CONTEXT["arms"].items():
         own = exchanged(titles) if arm.get("exchanged") else titles

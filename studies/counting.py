@@ -2,8 +2,6 @@
 
 - Of one model that has both (`lib.counts`), on the validation titles, in the windows of the
   full-coverage loss.
-- The share that the model gives the counts was learned; beside it stands every share that is the
-  same for all tokens.
 """
 
 from dataclasses import dataclass
@@ -17,13 +15,14 @@ from lib.evaluate import TOKENS_AT_ONCE, characters
 from lib.files import COUNT, NUMBER, exactly, read_json
 
 SHARES = [i / 20 for i in range(21)]
-_PART = exactly(context=COUNT, tokens=NUMBER, share=NUMBER, network=NUMBER, counts=NUMBER)
+_AT = exactly(share=NUMBER, loss=NUMBER)
+_PART = exactly(context=COUNT, tokens=NUMBER, network=NUMBER, counts=NUMBER)
 SCHEMA = exactly(
-    network=NUMBER,  # the losses of the network alone, the counts alone and both, as it was learned
+    network=NUMBER,  # the losses of the network alone and of the counts alone
     counts=NUMBER,
-    learned=NUMBER,
-    fixed={"type": "array", "items": exactly(share=NUMBER, loss=NUMBER), "minItems": 1},
-    best=exactly(share=NUMBER, loss=NUMBER),  # of those
+    mixed=_AT,  # of both, at the share that the step has
+    shares={"type": "array", "items": _AT, "minItems": 1},  # and at others
+    best=_AT,  # of those
     contexts={"type": "array", "items": _PART, "minItems": 1},
 )
 
@@ -32,13 +31,12 @@ SCHEMA = exactly(
 class Tokens:
     """What is known of each validation token, in the order of the stream: arrays (M,).
 
-    `p` and `q` are what the network and the counts gave it, `share` what the model gives the
-    counts, `context` the tokens of the longest context before it that had been counted.
+    `p` and `q` are what the network and the counts gave it, `context` the tokens of the longest
+    context before it that had been counted.
     """
 
     p: np.ndarray
     q: np.ndarray
-    share: np.ndarray
     context: np.ndarray
 
 
@@ -53,24 +51,23 @@ def by_token(run) -> Tokens:
         hidden = model.hidden(a)[inside]
         log_p = -F.cross_entropy(model.head(hidden).float(), b[inside], reduction="none")
         q, context = model.counts(a, targets)[inside], model.counts.reach(a)[inside]
-        found.append((log_p.exp(), q, model.gate(hidden).sigmoid(), context))
+        found.append((log_p.exp(), q, context))
     return Tokens(*(torch.cat(part).cpu().double().numpy() for part in zip(*found, strict=True)))
 
 
 def mixture(run, tokens: Tokens) -> dict:
     """Return what the parts of `run` cost apart and mixed, in nats per character, as SCHEMA has it.
 
-    `fixed` is the loss with one share for all tokens, `contexts` the mean share and the loss in
-    nats a token by how many tokens of context had been counted.
+    `contexts` has the loss in nats a token by how many tokens of context had been counted.
     """
     chars, p, q = characters(run.titles.val), tokens.p, tokens.q
 
-    def cost(mixed):
-        return float(-np.log(mixed).sum() / chars)
+    def at(share):
+        nats = -np.log((1 - share) * p + share * q)
+        return {"share": share, "loss": float(nats.sum() / chars)}
 
-    fixed = [{"share": s, "loss": cost((1 - s) * p + s * q)} for s in SHARES]
-    contexts = []
-    means = {"share": tokens.share, "network": -np.log(p), "counts": -np.log(q)}
+    shares, contexts = [at(share) for share in SHARES], []
+    means = {"network": -np.log(p), "counts": -np.log(q)}
     for length in np.unique(tokens.context).tolist():
         those = tokens.context == length
         contexts.append(
@@ -81,23 +78,27 @@ def mixture(run, tokens: Tokens) -> dict:
             }
         )
     return {
-        "network": cost(p),
-        "counts": cost(q),
-        "learned": cost((1 - tokens.share) * p + tokens.share * q),
-        "fixed": fixed,
-        "best": min(fixed, key=lambda point: point["loss"]),
+        "network": at(0)["loss"],
+        "counts": at(1)["loss"],
+        "mixed": at(run.config.counts),
+        "shares": shares,
+        "best": min(shares, key=lambda point: point["loss"]),
         "contexts": contexts,
     }
 
 
-def shares_of(run, tokens: Tokens, count: int) -> list[dict]:
-    """Return the first `count` validation titles, `[{title, tokens, shares}]`, token by token."""
-    shares, rows = iter(tokens.share.tolist()), []
-    for title, ids in zip(
-        run.titles.val, run.tokenizer.encode(run.titles.val[:count]), strict=False
-    ):
+def parts_of(run, tokens: Tokens, count: int) -> list[dict]:
+    """Return the first `count` validation titles, `[{title, tokens, parts}]`, token by token.
+
+    A part is how much of the probability that a token was given came from the counts.
+    """
+    share = run.config.counts
+    parts = iter((share * tokens.q / ((1 - share) * tokens.p + share * tokens.q)).tolist())
+    encoded = run.tokenizer.encode(run.titles.val[:count])
+    rows = []
+    for title, ids in zip(run.titles.val, encoded, strict=False):
         named = [*map(run.tokenizer.token, ids), "⏎"]
-        rows.append({"title": title, "tokens": named, "shares": [next(shares) for _ in named]})
+        rows.append({"title": title, "tokens": named, "parts": [next(parts) for _ in named]})
     return rows
 
 

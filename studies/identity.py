@@ -39,6 +39,25 @@ def differing(theirs: dict, ours: dict, within: str = "") -> dict[str, tuple]:
     return found
 
 
+def refuse_another(shown: str, there: dict, now: dict, fixed: tuple, resume: str) -> list[str]:
+    """Return the names of what differs in the record `shown` but is accepted.
+
+    `there` is what the record says, `now` what it would say today; `fixed` names what nobody can
+    vouch for. Raises ValueError, naming what differs, unless it is accepted. Who asks for "fresh"
+    writes over whatever is there, and does not ask here.
+    """
+    found = differing(there, now)
+    differ = {name.removeprefix("identity."): pair for name, pair in found.items()}
+    never = {name: pair for name, pair in differ.items() if name.split(".")[0] in fixed}
+    if never or (differ and resume != "accept"):
+        vouch = "Write" if never else "Vouch that this does not matter (--accept), or write"
+        raise ValueError(
+            f"{shown} is of another study; what differs is {tell(never or differ)}. "
+            f"{vouch} over it with --fresh, or elsewhere (--out)."
+        )
+    return sorted(differ)
+
+
 def tell(differ: dict[str, tuple]) -> str:
     """Return what `differing` found, in words: "seeds (2, here 3)"."""
     return ", ".join(f"{name} ({a!r}, here {b!r})" for name, (a, b) in differ.items())

@@ -36,7 +36,7 @@ from lib.files import (
 from lib.identity import digest
 from lib.steps import LADDER, LEVERS
 
-from .identity import differing, tell
+from .identity import refuse_another
 from .runs import Asked, identity_of, records
 from .seeds import FIRST, mean_nats, run_seeds
 from .statistics import SURELY, ask_all_at_once, judge
@@ -113,7 +113,7 @@ def climb(
     Raises ValueError for a single seed, which has no standard error, unless there is a `like`; for
     a lever that `like` has not tried; where the ladder that is there is another one: of other
     titles, settings, seeds, code or verdicts; and for "fresh" where rungs that were not asked for
-    would be lost.
+    would be lost. FloatingPointError where a run diverges, which will again.
     """
     verdicts = _verdicts(levers, like)
     if count < 2 and not like:
@@ -127,7 +127,10 @@ def climb(
         place, numbers = _place(name, config), range(FIRST, FIRST + count)
         if place in ahead:
             return ahead[place]
-        return run_seeds(place, config, titles, folder, numbers, resume, workers)
+        try:
+            return run_seeds(place, config, titles, folder, numbers, resume, workers)
+        except FloatingPointError as error:
+            raise FloatingPointError(f"{error} Leave {name} out (--levers).") from error
 
     with held(folder):
         conditions = {
@@ -223,7 +226,6 @@ def _begun(out, preset, conditions, levers, verdicts, resume):
             f"To start over with {', '.join(levers)} alone would lose the other rungs of {shown}: "
             f"{', '.join(lost)}. Leave out --levers, or write elsewhere (--out)."
         )
-    advice = "Start over with --fresh, which writes over it, or write elsewhere (--out)."
     now = {
         name: {
             "changes": as_json(levers.get(name, rung)["changes"]),
@@ -232,18 +234,8 @@ def _begun(out, preset, conditions, levers, verdicts, resume):
         for name, rung in rungs.items()
     }
     there = {name: {key: rung.get(key) for key in now[name]} for name, rung in rungs.items()}
-    found = differing(
-        {**{name: record[name] for name in conditions}, "rungs": there},
-        {**conditions, "rungs": now},
-    )
-    differ = {name.removeprefix("identity."): pair for name, pair in found.items()}
-    fixed = {name: pair for name, pair in differ.items() if name.split(".")[0] in FIXED}
-    if fixed or (differ and resume != "accept"):
-        vouch = "" if fixed else "Vouch that this does not matter (--accept). "
-        raise ValueError(
-            f"The ladder in {shown} is another one; what differs is {tell(fixed or differ)}. "
-            f"{vouch}{advice}"
-        )
+    before = {**{name: record[name] for name in conditions}, "rungs": there}
+    differ = refuse_another(shown, before, {**conditions, "rungs": now}, FIXED, resume)
     return {**record, **conditions, "accepted": sorted({*record["accepted"], *differ})}
 
 

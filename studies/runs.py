@@ -3,7 +3,8 @@
 - A run is asked for by its settings, which hold preset and seed, and comes back as a run record.
   Where it is trained makes no difference to the record, at one number of threads.
 - A run that diverges is that run's failure: the others go on, and it is told by name at the end.
-- A worker that dies is replaced, and its run tried again from its last checkpoint.
+- A worker that dies is replaced, and its run tried again: from its last checkpoint where the
+  folder of the command is seen, else from what it was sent.
 - What was finished before is taken from its checkpoint, whoever trained it.
 """
 

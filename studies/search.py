@@ -7,7 +7,7 @@
   stopped, continued, and worked on by many processes or machines at once: each runs this with the
   same storage. A trial whose process died is marked as failed and queued again by the next one.
 - A study is of one preset, step, stories, settings and code, and is named by them: trials of two
-  that differ in one of these never lie in one study.
+  that differ in one of these lie in one study only where that was accepted.
 - Only `search` needs Optuna; what a search came to is read without it.
 """
 
@@ -26,7 +26,7 @@ from lib.identity import digest, modules
 from lib.steps import SEARCHES
 from lib.train import train
 
-from .identity import differing, tell
+from .identity import refuse_another
 
 FIXED = ("stories", "space")  # what nobody can vouch for
 HEARTBEAT = 30  # seconds between two signs of life of a running trial
@@ -118,6 +118,7 @@ def search(
     database = _open(storage or f"sqlite:///{folder.parent / 'search.db'}")
     if resume == "fresh" and name in optuna.get_all_study_names(database):
         optuna.delete_study(study_name=name, storage=database)
+    if resume == "fresh":
         shutil.rmtree(checkpoints, ignore_errors=True)
     study = optuna.create_study(storage=database, study_name=name, load_if_exists=True)
     about = {"study": name, "step": step, "preset": preset, **known, "accepted": accepted}
@@ -140,9 +141,14 @@ def search(
     def run(trial):
         config = base.change(**suggest(trial, base, space))
         own = checkpoints / digest(config.as_dict())
-        how = "accept" if accepted or resume == "accept" else "same"
         try:
-            run = train(config, titles, folder=own, resume=how, quiet=True)
+            run = train(
+                config,
+                titles,
+                folder=own,
+                resume=resume if resume == "accept" else "same",
+                quiet=True,
+            )
         except KeyboardInterrupt:
             study.enqueue_trial(trial.params)  # for whoever goes on, from its checkpoint
             raise
@@ -226,14 +232,9 @@ def _named(out, step, preset, known, resume):
     if resume == "fresh" or not results(out, preset, f"search/{step}").exists():
         return name, []
     there = read_search(out, step, preset)
-    differ = differing({key: there[key] for key in known}, known)
-    fixed = {name: pair for name, pair in differ.items() if name.split(".")[0] in FIXED}
-    if fixed or (differ and resume != "accept"):
-        vouch = "Write" if fixed else "Vouch that this does not matter (--accept), or write"
-        raise ValueError(
-            f"results/{preset}/search/{step}.json is of another study; what differs is "
-            f"{tell(fixed or differ)}. {vouch} over it with --fresh, or elsewhere (--out)."
-        )
+    before = {key: there[key] for key in known}
+    shown = f"results/{preset}/search/{step}.json"
+    differ = refuse_another(shown, before, known, FIXED, resume)
     return there["study"], sorted({*there["accepted"], *differ})
 
 

@@ -25,7 +25,7 @@ from lib.record import read_record, save
 from lib.steps import PUBLIC_BEST, STEPS
 from lib.train import train
 
-from .identity import differing
+from .identity import differing, refuse_another
 from .runs import Asked, identity_of, many, records, refuse_failed
 from .statistics import LEVEL, difference, holm, over_titles, standard_error
 
@@ -91,21 +91,23 @@ def train_steps(
     at once, one waits for the other.
 
     Raises ValueError for fewer than two seeds, for a step or preset that is not there, where a
-    record that is there is of other stories, unless `resume` is "fresh", and for checkpoints of
-    another run, unless it is "accept"; FloatingPointError, when all others are trained, where a run
-    diverged: its step has no record.
+    record that is there is of other stories or of more seeds, unless `resume` is "fresh", and for
+    checkpoints of another run, unless it is "accept"; FloatingPointError, when all others are
+    trained, where a run diverged: its step has no record.
     """
     if count < 2:
         raise ValueError(f"{count} seeds have no spread; ask for at least 2.")
     folder = Path(out) / "_build" / f"seeds-{preset}"
     outcomes, found = {}, {}
+    if resume != "fresh":
+        for step in steps:  # what would fail after hours fails now
+            _refuse_loss(out, step, preset, titles, count)
     for together in [steps] if workers else [[step] for step in steps]:
         runs = {step: [] for step in together}
         asked = []
         for step in runs:
             config = load_step(step, preset)
             if resume != "fresh":
-                _refuse_others(out, step, preset, titles)
                 runs[step] += _published(out, step, config, titles, workers)
             asked += _asked(step, config, folder, range(FIRST + len(runs[step]), FIRST + count))
         for one, outcome in many(asked, titles, resume, workers):
@@ -162,9 +164,12 @@ def train_recipe(
     continues from its checkpoint under `out/_build/<recipe>-<preset>/`. With `workers`
     (`studies.runs`) one of them trains it.
 
-    Raises ValueError for a preset that is not there, and for the checkpoint of another run, unless
-    `resume` is "accept".
+    Raises ValueError for a preset that is not there, where the record that is there is of other
+    stories, unless `resume` is "fresh", and for the checkpoint of another run, unless it is
+    "accept"; FloatingPointError where the run diverges, `Died` where its worker does.
     """
+    if resume != "fresh" and results(out, preset, recipe).exists():
+        _refuse_others(f"results/{preset}/{recipe}.json", read_record(out, preset, recipe), titles)
     asked = Asked(recipe, load_step(recipe, preset), Path(out) / "_build", Path(out))
     if workers:
         return records([asked], titles, resume, workers)[0]
@@ -235,16 +240,24 @@ def _asked(name, config, folder, seeds):
     return [Asked(name, config.change(seed=seed), folder) for seed in seeds]
 
 
-def _refuse_others(out, step, preset, titles):
+def _refuse_others(shown, there, titles):
     """Raise ValueError where the record that would be written over is of other stories."""
+    both = {"stories": there["stories"]}, {"stories": titles.stories}
+    refuse_another(shown, *both, ("stories",), "same")
+
+
+def _refuse_loss(out, step, preset, titles, count):
+    """Raise ValueError where the seeds that are there are of other stories, or more than asked."""
+    shown = f"results/{preset}/seeds/{step}.json"
     try:
         there = read_seeds(out, step, preset)
     except FileNotFoundError:
         return
-    if there["stories"] != titles.stories:
+    _refuse_others(shown, there, titles)
+    if len(there["seeds"]) > count:
         raise ValueError(
-            f"results/{preset}/seeds/{step}.json is of other stories ({there['stories']}) than "
-            f"these ({titles.stories}). Write over it with --fresh, or elsewhere (--out)."
+            f"{shown} holds {len(there['seeds'])} seeds, which {count} would write over: ask for "
+            f"as many (--seeds {len(there['seeds'])}), or for --fresh."
         )
 
 

@@ -3,7 +3,8 @@
 - A job is a dictionary of what JSON can hold, and so is what comes of it. It says which code,
   PyTorch and stories are meant: a worker that has others refuses it by name.
 - The run is trained in the folder that the job names, where the worker sees that very folder, else
-  in one of its own, from the checkpoint that was sent with the job; what it leaves is sent back.
+  in one of its own, from the checkpoint that was sent with the job; what it leaves is sent back
+  when it ends.
 - What a worker says, and how it failed, is in `worker.log` in the folder of the run; the points
   that were measured are beside it, in `log.jsonl`.
 """

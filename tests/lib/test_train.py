@@ -12,9 +12,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lib.batches import IGNORED, cuts, windows
 from lib.checkpoint import Checkpoints
 from lib.config import load_preset
+from lib.counts import Counts
 from lib.data import load_titles
+from lib.evaluate import token_losses
 from lib.files import held
 from lib.train import train
 
@@ -59,7 +62,6 @@ EVERYTHING = CONFIG.change(
     layer_scale=0.1,
     r_drop=1.0,
     ema=0.9,
-    counts=3,
     optimizer="muon",
     muon_learning_rate=0.02,
     schedule="wsd",
@@ -69,10 +71,32 @@ EVERYTHING = CONFIG.change(
 )
 
 
-def test_all_of_the_steps_options_continue_bit_identically(tmp_path, monkeypatch):
+def test_all_of_step_threes_options_continue_bit_identically(tmp_path, monkeypatch):
     uninterrupted = train(EVERYTHING, TITLES)
     _stop_at(3, EVERYTHING, tmp_path, monkeypatch)
     same(train(EVERYTHING, TITLES, folder=tmp_path), uninterrupted)
+
+
+def test_with_counts_a_run_is_the_one_without_and_its_end_is_the_mixture(tmp_path):
+    alone = train(CONFIG, TITLES, folder=tmp_path)
+    run = train(CONFIG.change(counts=0.25), TITLES, folder=tmp_path)
+    assert run.resumed == run.steps and run.config.counts == 0.25 and alone.model.counts is None
+    for name, value in alone.model.state_dict().items():
+        assert torch.equal(run.model.state_dict()[name], value), name
+    (point,) = run.curve
+    assert {**alone.curve[-1], **point} == point
+    assert {name for name in point if point[name] != alone.curve[-1][name]} == {
+        "official",
+        "full_coverage",
+    }
+    p = token_losses(alone.model, alone.val_ids, alone.model.block_size).neg().exp()
+    both = token_losses(run.model, run.val_ids, run.model.block_size).neg().exp()
+    bounds = torch.tensor(cuts(run.val_ids, run.model.block_size))
+    x, y = windows(run.val_ids, bounds, run.model.block_size)
+    q = Counts(run.train_ids, run.tokenizer.vocab_size)(x, y.clamp(min=0))[y != IGNORED]
+    torch.testing.assert_close(both, 0.75 * p + 0.25 * q)
+    chars = sum(len(title) + 5 for title in TITLES.val)
+    assert point["full_coverage"] == pytest.approx(-both.log().sum().item() / chars, rel=1e-5)
 
 
 def test_with_ema_the_average_of_the_weights_is_what_is_left():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lib.batches import cuts
-from lib.config import load_preset
+from lib.config import load_preset, load_step
 from lib.data import load_titles
 from lib.record import load_model, read_record
 from studies.counting import SHARES, read_mixture
@@ -17,7 +17,7 @@ STEP = "05_counting"
 
 @pytest.fixture(scope="module")
 def tokens(smoke_book):
-    """Of each validation token what the network and the counts gave it, its share and context."""
+    """What the network and the counts gave each validation token."""
     out, found = smoke_book[0], []
     titles = load_titles(load_preset("smoke"), "synthetic")
     model, tokenizer = load_model(out, "smoke", STEP)
@@ -29,9 +29,8 @@ def tokens(smoke_book):
             hidden = model.hidden(x)
             p = model.head(hidden).softmax(-1)[0]
             q = model.counts.distribution(x)[0]
-            share = (hidden @ model.trust[:-1] + model.trust[-1]).sigmoid()[0]
         for i, token in enumerate(ids[start:end].tolist()):
-            found.append((p[i, token].item(), q[i, token].item(), share[i].item()))
+            found.append((p[i, token].item(), q[i, token].item()))
     return titles, found
 
 
@@ -41,19 +40,18 @@ def test_the_parts_cost_what_each_costs_alone_and_mixed(smoke_book, tokens):
     told = read_mixture(smoke_book[0], "smoke", STEP)
 
     def cost(share):
-        return -sum(math.log((1 - s) * p + s * q) for p, q, s in share) / chars
+        return -sum(math.log((1 - share) * p + share * q) for p, q in found) / chars
 
-    assert told["network"] == pytest.approx(cost([(p, q, 0) for p, q, _ in found]), rel=1e-4)
-    assert told["counts"] == pytest.approx(cost([(p, q, 1) for p, q, _ in found]), rel=1e-4)
-    assert told["learned"] == pytest.approx(cost(found), rel=1e-4)
-    assert [point["share"] for point in told["fixed"]] == SHARES
-    for point in told["fixed"]:
-        mixed = cost([(p, q, point["share"]) for p, q, _ in found])
-        assert point["loss"] == pytest.approx(mixed, rel=1e-4)
-    assert told["best"] in told["fixed"]
-    assert told["best"]["loss"] == min(point["loss"] for point in told["fixed"])
+    assert told["network"] == pytest.approx(cost(0), rel=1e-4)
+    assert told["counts"] == pytest.approx(cost(1), rel=1e-4)
+    assert [point["share"] for point in told["shares"]] == SHARES
+    for point in told["shares"]:
+        assert point["loss"] == pytest.approx(cost(point["share"]), rel=1e-4)
+    assert told["best"] in told["shares"]
+    assert told["best"]["loss"] == min(point["loss"] for point in told["shares"])
     record = read_record(smoke_book[0], "smoke", STEP)
-    assert told["learned"] == pytest.approx(record["losses"]["full_coverage"], rel=1e-4)
+    assert told["mixed"]["share"] == record["config"]["counts"] == load_step(STEP, "smoke").counts
+    assert told["mixed"]["loss"] == pytest.approx(record["losses"]["full_coverage"], rel=1e-4)
 
 
 def test_contexts_add_up_to_all_tokens(smoke_book, tokens):
@@ -61,9 +59,8 @@ def test_contexts_add_up_to_all_tokens(smoke_book, tokens):
     contexts = read_mixture(smoke_book[0], "smoke", STEP)["contexts"]
     assert sum(row["tokens"] for row in contexts) == pytest.approx(1)
     for name, mean in (
-        ("share", lambda p, q, s: s),
-        ("network", lambda p, q, s: -math.log(p)),
-        ("counts", lambda p, q, s: -math.log(q)),
+        ("network", lambda p, q: -math.log(p)),
+        ("counts", lambda p, q: -math.log(q)),
     ):
         whole = sum(row["tokens"] * row[name] for row in contexts)
         assert whole == pytest.approx(sum(mean(*one) for one in found) / len(found), rel=1e-4)
@@ -76,4 +73,4 @@ def test_the_weights_of_a_model_with_counts_come_back_with_them(smoke_book):
     record = read_record(out, "smoke", STEP)
     model, _ = load_model(out, "smoke", STEP)
     assert model.counts.ngrams == record["counted"] > 10_000
-    assert "trust" in model.state_dict() and not any("counts" in k for k in model.state_dict())
+    assert not any("counts" in name for name in model.state_dict())
