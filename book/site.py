@@ -32,6 +32,7 @@ SOURCES = (  # what a site is made of
     *("theme/*.*", "theme/public/*.*"),
 )
 OFFICIAL_THEME = "templates/site/myst/book-theme"
+SERVED_FROM = "base-url.txt"  # in _build: the path that the rendered pages are to be served from
 
 
 class SiteError(RuntimeError):
@@ -80,6 +81,7 @@ def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> 
         stdin=subprocess.DEVNULL,
     )
     problems = list(dict.fromkeys(_complaints(run.stdout)))
+    (build / SERVED_FROM).write_text(base, encoding="utf-8")
     html = build / "html"
     if run.returncode or not (html / "index.html").is_file():
         advice = "\n(the plain theme needs no download: THEME=plain)" if theme == "book" else ""
@@ -184,8 +186,12 @@ def _write_sitemap(html: Path, address: str) -> None:
 
 
 def _is_stale(root, rendered):
-    """Whether the page `rendered` is not there, or older than something of the book in `root`."""
-    if not rendered.is_file():
+    """Whether the page `rendered` is not there, or older than something of the book in `root`.
+
+    Or made to be served from a folder, where nothing that a page asks for would be found.
+    """
+    base = Path(root) / "_build" / SERVED_FROM
+    if not rendered.is_file() or (base.exists() and base.read_text("utf-8")):
         return True
     sources = (path for pattern in SOURCES for path in root.glob(pattern))
     return any(path.stat().st_mtime > rendered.stat().st_mtime for path in sources)
@@ -206,7 +212,7 @@ def serve_site(root: Path, port: int = 8000, theme: str = "auto") -> None:
     """
     html = Path(root) / "_build" / "html"
     if theme != "auto" or _is_stale(Path(root), html / "index.html"):
-        html = build_site(root, theme)
+        html = build_site(root, theme, "")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=html)
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)

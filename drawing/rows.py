@@ -10,7 +10,6 @@ from lib.compare import refuse_mixed
 from lib.steps import LADDER
 
 from .style import FAINT, GREY, LOSS, Drawing, caption, color, draw, unranked
-from .text import plain
 
 GAIN = "fall of the loss (nats per character)"
 
@@ -20,10 +19,11 @@ def final_losses(out, label: str, records: list[dict], names: list[str]) -> Draw
 
     What sees more than titles says so under its name.
     """
-    names = [
+    shown = [
         f"{name}\n{unranked(r)}" if "sees" in r else name
         for name, r in zip(names, records, strict=True)
     ]
+    said = [name.replace("\n", ", ") for name in shown]
     losses = [record["losses"]["full_coverage"] for record in records]
 
     def plot(axes):
@@ -33,7 +33,7 @@ def final_losses(out, label: str, records: list[dict], names: list[str]) -> Draw
         for place, loss in zip(places, losses, strict=True):
             axes.annotate(f"{loss:.3f}", (loss, place), (0, 9), textcoords="offset points",
                           ha="center", fontsize=10)  # fmt: skip
-        axes.set_yticks(places, names)
+        axes.set_yticks(places, shown)
         axes.invert_yaxis()
         axes.margins(x=0.15, y=0.2)
         axes.set(xlabel=LOSS, title=caption(records[-1]))
@@ -41,9 +41,9 @@ def final_losses(out, label: str, records: list[dict], names: list[str]) -> Draw
         axes.grid(axis="x")
 
     alt = "Full-coverage loss, nats per character: " + ", ".join(
-        f"{name} {loss:.3f}" for name, loss in zip(names, losses, strict=True)
+        f"{name} {loss:.3f}" for name, loss in zip(said, losses, strict=True)
     )
-    data = pd.DataFrame({"title": names, "full_coverage": losses})
+    data = pd.DataFrame({"title": said, "full_coverage": losses})
     return draw(out, label, data, alt, plot, 1.2 + 0.45 * len(names))
 
 
@@ -125,8 +125,11 @@ def pairs(
         axes.margins(x=0.4 if "+" in digits else 0.32)  # room for the numbers
         axes.set(xlabel=xlabel, title=f"○ {columns[0]}   ● {columns[1]}\n{title}".rstrip())
 
+    def told(value):
+        return "–" if value is None else f"{value:{digits}}"
+
     alt = f"{what}, {columns[0]} and {columns[1]}: " + "; ".join(
-        f"{r['name']} {plain(r['first'])} and {r.get('note') or plain(r['second'])}" for r in rows
+        f"{r['name']} {told(r['first'])} and {r.get('note') or told(r['second'])}" for r in rows
     )
     data = [[r["name"], r["first"], r["second"], r.get("note", "")] for r in rows]
     data = pd.DataFrame(data, columns=["name", *columns, "note"])

@@ -6,8 +6,9 @@
 //   The caption.
 //   :::
 
-import { evaluate, field, format, located, projectRoot } from './records.mjs';
-import { readJson, textNode as text, valueRole } from './records.mjs';
+import {
+  evaluate, field, format, located, projectRoot, readJson, textNode as text, valueRole,
+} from './records.mjs'; // prettier-ignore
 
 const readPeers = (root) => readJson(root, 'peers');
 

@@ -208,7 +208,10 @@ export function evaluate(text, lookup) {
   return value;
 }
 
-/** A value as Python's format() writes it under a spec such as .3f  ,d  +.1%  .0e; none: as is. */
+/**
+ * A value as Python's format() writes it under a spec such as .3f  ,d  +.1%  .0e; none: as is. What
+ * lies exactly between two goes away from zero, where Python takes the even one.
+ */
 export function format(value, spec) {
   if (spec === undefined) return String(value);
   const parts = /^(\+?)(,?)(?:\.(\d+))?([dfe%])$/.exec(spec);

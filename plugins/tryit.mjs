@@ -10,6 +10,7 @@ import crypto from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 
+import { megabytes } from '../widget/files.mjs';
 import { located, projectRoot, readSteps, textNode as text } from './records.mjs';
 
 /** The modules in `folder` as one; modules.json names each after those that it imports. */
@@ -18,8 +19,6 @@ export const joined = (folder) =>
     .map((name) => fs.readFileSync(path.join(folder, `${name}.mjs`), 'utf8'))
     .join('\n')
     .replace(/^import .*\n|^export (?!default)/gm, '');
-
-const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 1)} MB`;
 
 /** How a model is marked that sees more than titles, as in the book's tables. */
 const markOf = ({ sees }) => sees && `sees ${sees.join(' and ')}, not ranked`;

@@ -18,7 +18,7 @@ import statistics
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lib.config import PRESETS, load_step
+from lib.config import PRESETS, Config, load_step
 from lib.data import Titles
 from lib.files import (
     NUMBER,
@@ -235,6 +235,7 @@ def _begun(out, preset, conditions, levers, verdicts, resume):
     }
     there = {name: {key: rung.get(key) for key in now[name]} for name, rung in rungs.items()}
     before = {**{name: record[name] for name in conditions}, "rungs": there}
+    before["base"] = Config.from_dict(record["base"]).as_dict()
     differ = refuse_another(shown, before, {**conditions, "rungs": now}, FIXED, resume)
     return {**record, **conditions, "accepted": sorted({*record["accepted"], *differ})}
 

@@ -233,6 +233,7 @@ def _named(out, step, preset, known, resume):
         return name, []
     there = read_search(out, step, preset)
     before = {key: there[key] for key in known}
+    before["base"] = Config.from_dict(there["base"]).as_dict()
     shown = f"results/{preset}/search/{step}.json"
     differ = refuse_another(shown, before, known, FIXED, resume)
     return there["study"], sorted({*there["accepted"], *differ})

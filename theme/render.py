@@ -58,7 +58,9 @@ def mathml(katex):
             if sign.text == "\u2061":  # log p, but log(p)
                 if after.tag != "mo" and after.find("mo[@fence]") is None:
                     sign.set("rspace", "0.167em")
-            elif sign.text in "+−±" and before.tag == "mo" and before.text in ("=", "<", "(", ","):
+            elif (
+                sign.text in ("+", "−", "±") and before.tag == "mo" and before.text in tuple("=<(,")
+            ):
                 sign.set("form", "prefix")
             elif parent.get("accent"):
                 sign.attrib.setdefault("stretchy", "false")

@@ -41,10 +41,9 @@ export async function download(step, seen, again) {
     }
   } catch (error) {
     if (!(error instanceof TypeError)) throw error; // what fetch throws where there is no network
-    const after = at ? `The connection was lost after ${megabytes(at)} of ${megabytes(step.bytes)}.` : '';
-    throw new Error(after || 'The file could not be reached: is there a connection?');
+    if (!at) throw new Error('The file could not be reached: is there a connection?');
   }
-  if (at && at < step.bytes) {
+  if (at < step.bytes) {
     throw new Error(`The connection was lost after ${megabytes(at)} of ${megabytes(step.bytes)}.`);
   }
   await refuseOther(at > step.bytes ? new Uint8Array(at) : content, step);

@@ -35,7 +35,9 @@ export class Model {
     const weights = Math.ceil((file.byteLength - start) / 16) * 16;
     const total = Object.values(sizes).reduce((sum, size) => sum + 4 * size, weights);
     const pages = Math.ceil(total / 2 ** 16);
-    this.memory = new WebAssembly.Memory({ initial: pages });
+    this.memory = globalThis.WebAssembly
+      ? new WebAssembly.Memory({ initial: pages })
+      : { buffer: new ArrayBuffer(pages * 2 ** 16) };
     const { buffer } = this.memory;
     new Uint8Array(buffer).set(new Uint8Array(file, start));
     this.at = {};

@@ -119,7 +119,7 @@ function render({ model: given, el }) {
     const hadFocus = held && (row.body.contains(held) || held === loadAll);
     // The button that was pressed is gone: unless the reader went elsewhere, go on in the row.
     const refocus = () => {
-      if (hadFocus && !el.contains(el.getRootNode().activeElement)) row.body.querySelector('button')?.focus();
+      if (hadFocus && !el.contains(el.getRootNode().activeElement)) row.body.querySelector('button')?.focus({ preventScroll: true });
     };
     tellWaiting();
     const bar = make('progress', { max: row.bytes, value: 0, 'aria-label': `Loading ${row.name}` });

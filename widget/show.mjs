@@ -85,12 +85,12 @@ export function tokens(model, { ids, losses }, name, choose) {
     }, named(model, id)); // prettier-ignore
   });
   const move = (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return; // the browser's own
     const at = buttons.indexOf(event.target);
     const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: buttons.length - 1 }[event.key];
     if (buttons[to] === undefined) return;
     event.preventDefault();
-    buttons[at].tabIndex = -1;
-    buttons[to].tabIndex = 0;
+    buttons.forEach((button, i) => (button.tabIndex = i === to ? 0 : -1));
     buttons[to].focus();
   };
   const label = `${name}: its tokens, which the arrow keys go through`;
@@ -108,7 +108,7 @@ export function likeliest(model, { ids, known }, at, name) {
     const p = Math.exp(logs[id]);
     const came = id === ids[at];
     const place = (order.indexOf(id) + 1).toLocaleString('en');
-    const bar = make('span', { class: 'bar', style: `width: ${(100 * p).toFixed(1)}%` });
+    const bar = make('span', { class: 'bar', style: `width: calc((100% - 5em) * ${p.toFixed(3)})` }); // leaves room for “it came”
     return make('tr', { class: came ? 'came' : undefined },
       make('td', {}, place), make('th', { scope: 'row' }, named(model, id)),
       make('td', {}, percent(p)), make('td', { class: 'bars' }, bar, came ? 'it came' : '')); // prettier-ignore
@@ -135,11 +135,11 @@ export function numbers(scored) {
 }
 
 export const STYLE = `
-.try { --edge: color-mix(in srgb, currentColor 30%, transparent); font-family: system-ui, sans-serif; font-size: 1rem; line-height: 1.5; }
+.try { --edge: color-mix(in srgb, currentColor 50%, transparent); font-family: system-ui, sans-serif; font-size: 1rem; line-height: 1.5; }
 .try *, .try { box-sizing: border-box; }
 .try [hidden] { display: none !important; }
 .try label { display: block; font-weight: 600; font-size: .9em; }
-.try textarea, .try input[type=number], .try input[type=text], .try select { font: inherit; color: inherit; background: transparent; border: 1px solid var(--edge); border-radius: 6px; padding: .4em .6em; }
+.try textarea, .try input[type=number], .try input[type=text], .try select { font: inherit; font-size: max(16px, 1em); color: inherit; background: transparent; border: 1px solid var(--edge); border-radius: 6px; padding: .4em .6em; }
 .try textarea, .try label > :not(output) { font-weight: 400; }
 .try textarea { display: block; width: 100%; min-height: 3.4em; max-height: 12em; resize: vertical; field-sizing: content; }
 .try button:not(.token) { font: inherit; font-size: .9em; color: inherit; background: transparent; border: 1px solid var(--edge); border-radius: 6px; padding: .35em .8em; min-height: 2.4em; cursor: pointer; }

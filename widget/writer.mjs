@@ -101,7 +101,8 @@ export function writer(start, take) {
     isWriting = false;
     go.textContent = 'Write a headline';
     again.hidden = read.hidden = false;
-    if (isAgain) again.focus();
+    const { activeElement } = again.getRootNode();
+    if (isAgain && (!activeElement || activeElement === document.body)) again.focus();
   }
 
   const element = make('div', { class: 'step', role: 'group', 'aria-label': 'Write a headline' },

@@ -268,6 +268,13 @@ def test_serve_site_renders_again_what_was_changed_since(tmp_path, monkeypatch, 
     assert shown(root, "auto") == "rendered before" and rendered
 
 
+def test_serve_site_renders_again_what_was_made_for_a_folder(tmp_path):
+    root = make_book(tmp_path / "book", "# Report\n", notebooks=())
+    html = build_site(root, "plain", base_url="/seven-epochs")
+    assert "plain at /seven-epochs" in (html / "index.html").read_text()
+    assert "plain at /seven-epochs" not in shown(root, "auto")
+
+
 def test_serve_site_renders_with_the_theme_that_is_asked_for(tmp_path):
     root = make_book(tmp_path / "book", "# Report\n", notebooks=())
     html = root / "_build" / "html"

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from drawing import rows, tables
-from lib.config import load_step
+from lib.config import Config, load_step
 from lib.data import load_titles
 from lib.files import BOOK, held, results, write_json
 from lib.steps import LADDER, LEVERS
@@ -241,7 +241,8 @@ def test_a_ladder_that_does_not_compare_is_refused_by_name(climbed, part, argume
     titles, count, levers, like = arguments(record)
     before = path_of(part).read_bytes()
     with pytest.raises(
-        ValueError, match=rf"smoke/ladder\.json is another .* is {named}.*, here .*\)\. Start"
+        ValueError,
+        match=rf"smoke/ladder\.json is of another study.* is {named}.*, here .*\)\. Write",
     ):
         ladder.climb("smoke", titles, part, count, levers, like, resume)
     assert not trained and path_of(part).read_bytes() == before
@@ -264,7 +265,7 @@ def test_a_ladder_of_other_code_is_refused_and_accepted_by_word(climbed, part, m
     _, record, trained = climbed
     other_code(monkeypatch)
     with pytest.raises(
-        ValueError, match=r"differs is code\.model \(.*\)\. Vouch .* \(--accept\)\. Sta"
+        ValueError, match=r"differs is code\.model \(.*\)\. Vouch .* \(--accept\), or write"
     ):
         ladder.climb("smoke", TITLES, part, 2, FOUR)
     assert not trained
@@ -305,7 +306,7 @@ def test_a_published_ladder_can_be_read_and_says_of_which_settings_it_is(preset)
     names = [name for name in record["rungs"] if name != LADDER["from"]]
     levers = ladder.choose(names)
     assert set(levers) == set(names)
-    assert record["base"] == load_step(LADDER["from"], preset).as_dict()
+    assert Config.from_dict(record["base"]) == load_step(LADDER["from"], preset)
     assert ladder._verdicts(levers, record).keys() == set(names)  # the changes are today's
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from lib.data import load_titles
 from lib.files import BOOK, held, results, write_json
-from lib.record import save
+from lib.record import read_record, save
 from lib.train import train
 from studies import seeds
 
@@ -194,7 +194,10 @@ def test_seeds_of_other_code_are_refused_by_name_and_accepted_by_word(
     ("change", "named"),
     [
         ({"dropout": 0.3}, r"config\.dropout is 0\.1, this run's is 0\.3"),
-        (None, r"smoke/seeds/01_baseline\.json is of other stories .* Write over it with --fresh"),
+        (
+            None,
+            r"smoke/seeds/01_baseline\.json .* differs is stories\.sha256 .* over it with --fresh",
+        ),
     ],
 )
 def test_seeds_of_other_settings_or_stories_are_refused(three, monkeypatch, change, named):
@@ -205,6 +208,24 @@ def test_seeds_of_other_settings_or_stories_are_refused(three, monkeypatch, chan
     monkeypatch.setattr(seeds, "load_step", lambda step, preset: config)
     with pytest.raises(ValueError, match=named):
         seeds.train_steps(["01_baseline"], "smoke", titles, three[0], 3)
+
+
+def test_fewer_seeds_than_there_are_are_refused(three):
+    out, there = three[0], seeds.read_seeds(three[0], "01_baseline", "smoke")
+    with pytest.raises(ValueError, match=r"holds 3 seeds.*--seeds 3"):
+        seeds.train_steps(["01_baseline"], "smoke", TITLES, out, 2)
+    assert seeds.read_seeds(out, "01_baseline", "smoke") == there
+
+
+def test_a_recipe_on_other_stories_does_not_write_over_what_is_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(seeds, "load_step", lambda step, preset: CONFIG)
+    record = save(train(CONFIG, TITLES), tmp_path, "public_best")
+    titles = load_titles(CONFIG, "synthetic")
+    titles.stories["sha256"] = "0" * 64
+    monkeypatch.setattr(seeds, "train", lambda *_, **__: pytest.fail("it was trained"))
+    with pytest.raises(ValueError, match=r"smoke/public_best\.json .* differs is stories\.sha256"):
+        seeds.train_recipe("smoke", titles, tmp_path)
+    assert read_record(tmp_path, "smoke", "public_best") == record
 
 
 def test_the_published_run_of_a_step_is_its_first_seed(three, tmp_path, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 // What the tests ask the widget's modules, outside a browser: questions as JSON in, answers out.
 //   node harness.mjs tokens MODEL < titles     each title's ids, their text, their tokens
 //   node harness.mjs scores MODEL < titles     each title's ids and losses, with and without SIMD
+//   node harness.mjs without MODEL < titles    each title's losses where there is no WebAssembly
 //   node harness.mjs writes MODEL < [[title, temperature, seed, most]]    each continuation's ids
 //   node harness.mjs interrupted MODEL < the same     where the model is asked other things between
 //   node harness.mjs hardest MODEL < titles    each title's hardest word
@@ -38,6 +39,13 @@ const answers = {
     const plain = model.score(title).losses;
     model.kernel = own;
     return { ids, losses, cut, plain, hasSimd };
+  },
+  without(title) {
+    const { WebAssembly: own } = globalThis;
+    delete globalThis.WebAssembly;
+    const losses = new Model(new Uint8Array(fs.readFileSync(file)).buffer).score(title).losses;
+    globalThis.WebAssembly = own;
+    return losses;
   },
   writes([title, temperature, seed, most = Infinity]) {
     const ids = [];

@@ -99,6 +99,13 @@ def test_a_seed_writes_the_same_and_another_seed_another(made, ask):
     assert first not in (other, hot)
 
 
+def test_without_webassembly_the_losses_are_the_same(made, ask):
+    *_, file = made
+    titles = TITLES[:3]
+    plain = [answer["plain"] for answer in ask("scores", titles, file)]
+    assert ask("without", titles, file) == plain
+
+
 def test_tokens_are_drawn_as_often_as_they_are_likely(made, ask):
     model, _, file = made
     with torch.no_grad():

@@ -42,7 +42,7 @@ if (fold && folds.length > 1) {
 // Copying: a section's address, a listing.
 async function copy(text, button) {
   try { await navigator.clipboard.writeText(text); } catch { return; }
-  const was = button.textContent;
+  const was = (button.dataset.was ??= button.textContent);
   button.textContent = "copied";
   setTimeout(() => (button.textContent = was), 1200);
 }
@@ -51,7 +51,9 @@ all("pre.code").forEach((pre) => {
   const button = document.createElement("button");
   button.className = "copy";
   button.textContent = "copy";
-  button.onclick = () => copy(pre.querySelector("code").innerText, button);
+  const code = pre.querySelector("code").cloneNode(true);
+  code.querySelectorAll(".linenos").forEach((number) => number.remove());
+  button.onclick = () => copy(code.textContent, button);
   pre.append(button);
 });
 
@@ -65,21 +67,28 @@ const watch = new IntersectionObserver((seen) => {
 entries.forEach((_, id) => watch.observe(document.getElementById(id)));
 
 // Search: every word must occur; headings first.
-const box = $("search"), input = $("search input"), list = $("#results");
-let records;
+const box = $("search"), input = $("search input"), list = $("#results"), found = $("#found");
+let index;
 box.hidden = false;
 async function search() {
-  const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const asked = input.value, words = asked.toLowerCase().split(/\s+/).filter(Boolean);
   list.hidden = !words.length;
   if (!words.length) return;
-  records ??= (await (await fetch(base + "/myst.search.json")).json()).records;
+  index ??= fetch(base + "/myst.search.json").then((answer) => answer.json());
+  let records;
+  try { ({ records } = await index); } catch {
+    index = undefined;
+    list.innerHTML = "<p>The index cannot be reached.</p>";
+    return;
+  }
+  if (asked !== input.value) return;  // the reader went on
   const rank = (record) => (record.type === "content" ? 9 : +record.type[3]);
-  const found = records.filter((record) => {
+  const hits = records.filter((record) => {
     const text = (Object.values(record.hierarchy).join(" ") + " " + (record.content ?? "")).toLowerCase();
     return words.every((word) => text.includes(word));
   }).sort((a, b) => rank(a) - rank(b));
   const urls = new Set(), shown = [];
-  for (const record of found) if (!urls.has(record.url) && shown.length < 12) urls.add(record.url) && shown.push(record);
+  for (const record of hits) if (!urls.has(record.url) && shown.length < 12) urls.add(record.url) && shown.push(record);
   list.replaceChildren(...shown.map((record) => {
     const link = document.createElement("a"), title = document.createElement("b");
     link.href = base + record.url.replace(/^([^#]*[^#/])(#|$)/, "$1/$2");
@@ -89,6 +98,7 @@ async function search() {
     link.append(title, (at ? "… " : "") + text.slice(at, at + 120).replace(/\s\S*$/, " …"));
     return link;
   }));
+  found.textContent = `${shown.length} found`;  // all that a screen reader reads at each letter
   if (!shown.length) list.innerHTML = "<p>Nothing found.</p>";
 }
 input.oninput = search;
