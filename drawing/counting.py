@@ -48,7 +48,7 @@ def contexts(out, label: str, found: dict, record: dict) -> Drawing:
     """
     rows = [
         {
-            "name": f"{row['context']} token{'s' * (row['context'] != 1)} ({row['tokens']:.0%})",
+            "name": f"{_length(row['context'])} ({row['tokens']:.0%})",
             "color": color(record["step"]),
             "first": row["network"],
             "second": row["counts"],
@@ -61,6 +61,10 @@ def contexts(out, label: str, found: dict, record: dict) -> Drawing:
         out, label, rows, columns=columns, what=what, title=caption(record), xlabel=xlabel,
         digits=".2f",
     )  # fmt: skip
+
+
+def _length(context):
+    return f"{context} tokens" if context > 1 else "1 token at most"
 
 
 def parts(out, label: str, rows: list[dict]) -> Html:

@@ -86,7 +86,7 @@ class Counts(nn.Module):
 
 
 def mixed(log_p, q, share):
-    """Return log((1 - share) p + share q), of a network's log p and the counts' q."""
+    """Return log((1 - share) p + share q), for p given as log p."""
     return torch.logaddexp(log_p + math.log(1 - share), q.log() + math.log(share))
 
 

@@ -32,7 +32,7 @@ class Tokens:
     """What is known of each validation token, in the order of the stream: arrays (M,).
 
     `p` and `q` are what the network and the counts gave it, `context` the tokens of the longest
-    context before it that had been counted.
+    context before it that had been counted, at least one.
     """
 
     p: np.ndarray
@@ -50,7 +50,8 @@ def by_token(run) -> Tokens:
         inside, targets = b != IGNORED, b.clamp(min=0)
         hidden = model.hidden(a)[inside]
         log_p = -F.cross_entropy(model.head(hidden).float(), b[inside], reduction="none")
-        q, context = model.counts(a, targets)[inside], model.counts.reach(a)[inside]
+        q = model.counts(a, targets)[inside]
+        context = model.counts.reach(a)[inside].clamp(min=1)  # a token never seen: as good as one
         found.append((log_p.exp(), q, context))
     return Tokens(*(torch.cat(part).cpu().double().numpy() for part in zip(*found, strict=True)))
 

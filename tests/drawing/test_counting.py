@@ -12,8 +12,8 @@ FOUND = {
     "shares": [{"share": s, "loss": loss} for s, loss in ((0, 1.5), (0.5, 1.3), (1, 1.6))],
     "best": {"share": 0.5, "loss": 1.3},
     "contexts": [
-        {"context": 0, "tokens": 0.25, "network": 5.0, "counts": 7.0},
-        {"context": 1, "tokens": 0.75, "network": 2.0, "counts": 1.75},
+        {"context": 1, "tokens": 0.25, "network": 5.0, "counts": 7.0},
+        {"context": 4, "tokens": 0.75, "network": 2.0, "counts": 1.75},
     ],
 }
 
@@ -28,7 +28,7 @@ def test_the_shares_are_told_with_both_ends_and_what_was_learned(tmp_path):
 
 def test_contexts_are_rows_with_their_part_of_the_tokens(tmp_path):
     drawing = counting.contexts(tmp_path, "by_context", FOUND, RECORD)
-    assert "0 tokens (25%)" in drawing.alt and "1 token (75%)" in drawing.alt
+    assert "1 token at most (25%)" in drawing.alt and "4 tokens (75%)" in drawing.alt
     data = pd.read_csv(tmp_path / "figures" / "by_context.csv")
     assert data["the network"].tolist() == [5, 2] and data["the counts"].tolist() == [7, 1.75]
 
