@@ -6,7 +6,7 @@ tables    settings that changed, what a run came to, steps, ladder
 curves    losses over epochs, words, batches
 bars      the likeliest next tokens, the most frequent ones
 rows      a row for each loss: arms, pairs, seeds, the ladder
-counting  step four: network and counts apart and mixed, where the counts are trusted
+counting  step four: network and counts apart and mixed, what the counts knew
 context   step five: gains, sites, first words, what is left
 tryit     the widget of the page *Try it*
 """

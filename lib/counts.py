@@ -1,9 +1,10 @@
 """A model that counts: how often tokens followed one another in the training titles.
 
 - n-grams within titles, smoothed by interpolated modified Kneser–Ney (Chen and Goodman 1999,
-  https://doi.org/10.1006/csla.1999.0128): a context that was seen often is believed, one that was
-  not hands over to the context one token shorter, where it counts after how many different tokens
-  a token came, not how often.
+  https://doi.org/10.1006/csla.1999.0128): a context hands part of its probability over to the one
+  that is a token shorter, the more the less often it was seen, and there a token counts by after
+  how many different tokens it came; how often it came counts for the longest contexts, and at a
+  title's beginning, where nothing else can stand before.
 - Nothing is learned by steps: its tables are made from the training tokens in one pass.
 """
 
@@ -26,17 +27,26 @@ class Counts(nn.Module):
     many different ones there are. The context of a token is what stands before it in its title, the
     `<eos>` before the title as its first; what is known of a title beside its tokens is not read.
 
-    Raises ValueError where a context does not fit 63 bits: V^(order - 1) is too large.
+    Raises ValueError where there are no tokens, and where a context does not fit 63 bits: V to the
+    (order - 1) is too large.
     """
 
     def __init__(self, ids: Tensor, vocab_size: int, order: int = ORDER):
         super().__init__()
         if vocab_size ** (order - 1) >= 2**63:
-            raise ValueError(f"{order}-grams of {vocab_size:,} tokens: fewer of one, or the other.")
-        self.vocab_size, self.order = vocab_size, order
-        for name, table in _tables(ids.cpu().numpy(), vocab_size, order).items():
-            self.register_buffer(name, torch.from_numpy(table).to(ids.device), persistent=False)
-        self.ngrams = sum(len(self._table("entries", level)) for level in range(order))
+            raise ValueError(
+                f"Contexts of {order}-grams of {vocab_size:,} tokens do not fit 63 bits: count "
+                "shorter ones, or take fewer tokens."
+            )
+        if not len(ids):
+            raise ValueError("There are no tokens to count.")
+        levels = _levels(ids.cpu().numpy(), vocab_size, order)
+        self.vocab_size, self.order = vocab_size, len(levels)  # no more than the longest title has
+        for level, tables in enumerate(levels):
+            for name, table in tables.items():
+                table = torch.from_numpy(table).to(ids.device)
+                self.register_buffer(f"{name}_{level}", table, persistent=False)
+        self.ngrams = sum(len(self._table("entries", level)) for level in range(self.order))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the probability of targets y (B, T) after inputs x (B, T, …): float32 (B, T)."""
@@ -69,7 +79,11 @@ class Counts(nn.Module):
         return sum((row >= 0).long() for row in self._rows(x)) - 1
 
     def _rows(self, x):
-        """The rows (B, T) of the contexts of 0, 1, … tokens at x in their tables; -1: not seen."""
+        """The rows (B, T) of the contexts of 0, 1, … tokens at x in their tables; -1: not seen.
+
+        One that reaches beyond its title never is: only as its first token does a context have
+        `<eos>`.
+        """
         x = x if x.ndim == 2 else x[..., 0]
         key, inside = torch.zeros_like(x), torch.ones_like(x, dtype=torch.bool)
         rows = [key]
@@ -78,7 +92,6 @@ class Counts(nn.Module):
             inside = inside & (before >= 0)
             key = key + before.clamp(min=0) * self.vocab_size**back
             rows.append(_find(self._table("contexts", back + 1), key).where(inside, -1))
-            inside = inside & (before != EOS_ID)  # which is where a title begins
         return rows
 
     def _table(self, name, level):
@@ -96,8 +109,8 @@ def _find(table, keys):
     return torch.where(table[places] == keys, places, -1)
 
 
-def _tables(ids, vocab_size, order):
-    """The tables of each length of context, its number behind their names.
+def _levels(ids, vocab_size, order):
+    """The tables of each length of context that the titles have, by name.
 
     `contexts` (C,), sorted: a number for each context; `left` (C,): how much of its probability it
     leaves to the context one token shorter; `entries` (E,), sorted: the context's row times V plus
@@ -111,6 +124,8 @@ def _tables(ids, vocab_size, order):
     key, found = np.zeros(len(ids), np.int64), []
     for level in range(order):
         there = np.flatnonzero(reach >= level)
+        if not len(there):
+            break
         contexts, row = np.unique(key[there], return_inverse=True)
         entries, first, entry, counts = np.unique(
             row * vocab_size + ids[there],
@@ -124,26 +139,35 @@ def _tables(ids, vocab_size, order):
         found.append((contexts, entries, counts, first, entry_at))
         if level < order - 1:
             key = key + np.roll(before, level) * vocab_size**level
-    tables = {}
+    levels = []
     for level, (contexts, entries, counts, first, entry_at) in enumerate(found):
-        if level < order - 1:  # by how many different tokens stand before it, if any can
+        if level < len(found) - 1:  # by how many different tokens stand before it, if any can
             longer = found[level + 1][3]
             different = np.bincount(entry_at[longer], minlength=len(entries))
             counts = np.where((reach[first] == level) & (level > 0), counts, different)
         rows, taken = entries // vocab_size, _discounts(counts)[np.minimum(counts, 3)]
         totals = np.bincount(rows, counts, len(contexts))
-        tables |= {
-            f"contexts_{level}": contexts,
-            f"entries_{level}": entries,
-            f"starts_{level}": np.searchsorted(rows, np.arange(len(contexts) + 1)),
-            f"above_{level}": ((counts - taken) / totals[rows]).astype(np.float32),
-            f"left_{level}": (np.bincount(rows, taken, len(contexts)) / totals).astype(np.float32),
+        tables = {
+            "contexts": contexts,
+            "entries": entries,
+            "starts": np.searchsorted(rows, np.arange(len(contexts) + 1)),
+            "above": ((counts - taken) / totals[rows]).astype(np.float32),
+            "left": (np.bincount(rows, taken, len(contexts)) / totals).astype(np.float32),
         }
-    return tables
+        levels.append(tables)
+    return levels
 
 
 def _discounts(counts):
-    """What is taken off a count of 0, 1, 2 and 3 or more: (4,), as Chen and Goodman have it."""
+    """What is taken off a count of 0, 1, 2 and 3 or more: (4,).
+
+    As Chen and Goodman estimate it, and half of the count where that cannot be, for want of counts
+    or because it comes to nothing: so that every context leaves something over.
+    """
     n = np.bincount(np.minimum(counts, 5), minlength=6).astype(float)
-    y = n[1] / max(n[1] + 2 * n[2], 1)
-    return np.array([0.0, *(i - (i + 1) * y * n[i + 1] / max(n[i], 1) for i in (1, 2, 3))]).clip(0)
+    taken = [0.0, 0.5, 1.0, 1.5]
+    if n[1:5].all():
+        y = n[1] / (n[1] + 2 * n[2])
+        found = [i - (i + 1) * y * n[i + 1] / n[i] for i in (1, 2, 3)]
+        taken[1:] = [d if d > 0 else i / 2 for i, d in enumerate(found, 1)]
+    return np.array(taken)

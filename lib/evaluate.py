@@ -40,9 +40,9 @@ def size_in_bytes(titles: list[str]) -> int:
 def nll(model, x: Tensor, y: Tensor, bf16: bool = False, seen=None) -> Tensor:
     """Return the negative log-likelihood of targets y (B, T) after inputs x (B, T, …), in nats.
 
-    The result is float32 `(B, T)`; with `bf16` the products before it are not. The model is left in
-    the mode it came in. It is `lib.model.GPT`, or has a `hidden` and a `head` as that. `seen(n)` is
-    called after each n targets.
+    The result is float32 `(B, T)`, 0 where y is IGNORED; with `bf16` the products before it are
+    not. The model is left in the mode it came in. It is `lib.model.GPT`, or has a `hidden` and a
+    `head` as that. `seen(n)` is called after each n targets.
     """
     training, counts = model.training, getattr(model, "counts", None)
     model.eval()
@@ -57,7 +57,9 @@ def nll(model, x: Tensor, y: Tensor, bf16: bool = False, seen=None) -> Tensor:
                 seen(b.numel())
     model.train(training)
     loss = torch.cat(losses).view(y.shape)
-    return loss if counts is None else -mixed(-loss, counts(x, y.clamp(min=0)), model.share)
+    if counts is not None:
+        loss = -mixed(-loss, counts(x, y.clamp(min=0)), model.share)
+    return loss.where(y != IGNORED, 0.0)
 
 
 def official(

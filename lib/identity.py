@@ -51,11 +51,13 @@ def identity(config, titles, tokenizer, device, bf16: bool, known=None, **functi
 
     `known` is what the model is told of the titles, an array for each part, if anything.
 
-    `functions` are what a notebook brings; None, and whatever `lib` has itself, is left out.
+    `functions` are what a notebook brings; None, and whatever `lib` has itself, is left out. So is
+    a copy of what `lib` has: a notebook that shows a function trains the run that others import.
     """
     import torch  # the command line reads digests, and needs no PyTorch
 
-    own = {name: function_of(f) for name, f in functions.items() if not _is_ours(f)}
+    brought = {name: f for name, f in functions.items() if not (_is_ours(f) or _copied(f))}
+    own = {name: function_of(f) for name, f in brought.items()}
     if not _is_ours(type(tokenizer)):
         own["tokenizer"] = function_of(type(tokenizer))
     return {
@@ -97,6 +99,19 @@ def commit() -> str | None:
 
 def _is_ours(thing):
     return thing is None or getattr(thing, "__module__", "").split(".")[0] == "lib"
+
+
+def _copied(thing):
+    """Whether a function is one of `lib`, written down again: the same code, the same globals."""
+    from . import model, optim
+
+    name = getattr(thing, "__name__", "")
+    there = getattr(optim, name, None) or getattr(model, name, None)
+    if not (isinstance(thing, types.FunctionType) and isinstance(there, types.FunctionType)):
+        return False
+    alike = _code(thing) == _code(there) and thing.__defaults__ == there.__defaults__
+    reached = [[f.__globals__.get(n) for n in _names(f.__code__)] for f in (thing, there)]
+    return alike and all(a is b for a, b in zip(*reached, strict=True))
 
 
 def _shape(node):

@@ -24,6 +24,8 @@ SCHEMA = exactly(
     shares={"type": "array", "items": _AT, "minItems": 1},  # and at others
     best=_AT,  # of those
     contexts={"type": "array", "items": _PART, "minItems": 1},
+    gain=NUMBER,  # of both over the network alone, and its standard error over titles
+    over_titles=NUMBER,
 )
 
 
@@ -44,7 +46,8 @@ class Tokens:
 def by_token(run) -> Tokens:
     """Return what `run`, a `lib.train.Run` of a model with counts, gives each validation token."""
     model, ids, window = run.model.eval(), run.val_ids, run.model.block_size
-    x, y = windows(ids, torch.tensor(cuts(ids, window), device=ids.device), window)
+    bounds = torch.tensor(cuts(ids, window), device=ids.device)
+    x, y = windows(ids, bounds, window, run.told("val"))
     rows, found = max(1, TOKENS_AT_ONCE // window), []
     for a, b in zip(x.split(rows), y.split(rows), strict=True):
         inside, targets = b != IGNORED, b.clamp(min=0)
@@ -62,6 +65,10 @@ def mixture(run, tokens: Tokens) -> dict:
     `contexts` has the loss in nats a token by how many tokens of context had been counted.
     """
     chars, p, q = characters(run.titles.val), tokens.p, tokens.q
+    share = run.config.counts
+    saved = np.log((1 - share) * p + share * q) - np.log(p)
+    ends = np.flatnonzero(run.val_ids.cpu().numpy() == run.tokenizer.eos_id)
+    saved = np.add.reduceat(saved, np.concatenate(([0], ends[:-1] + 1)))  # of each title
 
     def at(share):
         nats = -np.log((1 - share) * p + share * q)
@@ -81,9 +88,11 @@ def mixture(run, tokens: Tokens) -> dict:
     return {
         "network": at(0)["loss"],
         "counts": at(1)["loss"],
-        "mixed": at(run.config.counts),
+        "mixed": at(share),
         "shares": shares,
         "best": min(shares, key=lambda point: point["loss"]),
+        "gain": float(saved.sum() / chars),
+        "over_titles": float(saved.std(ddof=1) * np.sqrt(len(saved)) / chars),
         "contexts": contexts,
     }
 

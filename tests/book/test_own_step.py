@@ -17,7 +17,7 @@ from ..conftest import ROOT
 LABELS = {"get_optimizer": "get_mine", "step_one_settings": "my_settings",
           "loss_step_one": "loss_mine", "step_one_words": "my_words",
           "summary_02_adamw": "my_summary"}  # fmt: skip
-LINE = "        - file: notebooks/04_lowest_loss.ipynb\n"
+LINE = "        - file: notebooks/05_counting.ipynb\n"
 
 
 @pytest.fixture
@@ -37,18 +37,18 @@ def copy(book, *, step=True, labels=True, figures=True, listed=True):
         if cell.cell_type != "code":
             continue
         if step:
-            cell.source = cell.source.replace('step = "02_adamw"', 'step = "05_mine"')
+            cell.source = cell.source.replace('step = "02_adamw"', 'step = "07_mine"')
         for old, new in LABELS.items():
             if labels:
                 cell.source = cell.source.replace(f"#| label: {old}\n", f"#| label: {new}\n")
             if figures:
                 cell.source = cell.source.replace(f'"{old}"', f'"{new}"')
         cell.source = cell.source.replace("lr=config.learning_rate", "lr=10 * config.learning_rate")
-    nbformat.write(notebook, book / "notebooks" / "05_mine.ipynb")
+    nbformat.write(notebook, book / "notebooks" / "07_mine.ipynb")
     if listed:
         text = (book / "myst.yml").read_text("utf-8")
         assert LINE in text
-        line = LINE.replace("04_lowest_loss", "05_mine")
+        line = LINE.replace("05_counting", "07_mine")
         (book / "myst.yml").write_text(text.replace(LINE, LINE + line), "utf-8")
 
 
@@ -57,8 +57,8 @@ def test_the_page_says_what_is_done_here():
     text = (ROOT / "reproduce.md").read_text("utf-8")
     section = text.split("## A step of your own")[1].split("\n## ")[0]
     steps = re.findall(r"(?m)^\d\. (.*)$", section)
-    said = ("cp notebooks/02_adamw.ipynb notebooks/05_mine.ipynb", 'step = "05_mine"',
-            "#| label: loss_mine", "Change the one cell", "notebooks/05_mine.ipynb`.")  # fmt: skip
+    said = ("cp notebooks/02_adamw.ipynb notebooks/07_mine.ipynb", 'step = "07_mine"',
+            "#| label: loss_mine", "Change the one cell", "notebooks/07_mine.ipynb`.")  # fmt: skip
     assert len(steps) == len(said)
     assert all(part in line for part, line in zip(said, steps, strict=True))
 
@@ -78,22 +78,22 @@ def test_a_copied_step_leaves_its_own_results_and_the_originals_as_they_were(boo
     kept = [path for path in out.rglob("*") if path.is_file()]
     kept = [p for p in kept if "02_adamw" in str(p.relative_to(out)) or p.suffix == ".svg"]
     original = {path: path.read_bytes() for path in kept}
-    done = run("--step", "05_mine")
+    done = run("--step", "07_mine")
     assert done.returncode == 0, done.stderr
     assert original == {path: path.read_bytes() for path in original}
     records = {
         step: json.loads((out / "results" / "smoke" / f"{step}.json").read_text("utf-8"))
-        for step in ("02_adamw", "05_mine")
+        for step in ("02_adamw", "07_mine")
     }
-    assert records["05_mine"]["step"] == records["05_mine"]["title"] == "05_mine"
+    assert records["07_mine"]["step"] == records["07_mine"]["title"] == "07_mine"
     losses = {step: record["losses"]["full_coverage"] for step, record in records.items()}
-    assert losses["05_mine"] < losses["02_adamw"] - 0.05  # ten times the rate, on so few steps
+    assert losses["07_mine"] < losses["02_adamw"] - 0.05  # ten times the rate, on so few steps
     assert (out / "figures" / "loss_mine.svg").exists()
     checkpoints = {path.parent.name for path in (out / "runs").glob("*/step-*.pt")}
-    assert checkpoints == {"02_adamw", "05_mine"}
+    assert checkpoints == {"02_adamw", "07_mine"}
 
     before = {path: path.stat().st_mtime_ns for path in (out / "runs" / "02_adamw").iterdir()}
-    done = run("--step", "05_mine", "--fresh")
+    done = run("--step", "07_mine", "--fresh")
     assert done.returncode == 0, done.stderr
     assert before == {path: path.stat().st_mtime_ns for path in before}  # it alone starts over
 
@@ -101,9 +101,9 @@ def test_a_copied_step_leaves_its_own_results_and_the_originals_as_they_were(boo
 @pytest.mark.parametrize(
     ("left_out", "said"),
     [
-        ("step", r"05_mine\.ipynb says that its step is '02_adamw'.*call the step '05_mine'"),
-        ("labels", r"05_mine\.ipynb has a cell labelled 'get_optimizer', and so has .*02_adamw"),
-        ("figures", r"05_mine\.ipynb draws the figure 'loss_step_one' in a cell labelled 'loss_mi"),
+        ("step", r"07_mine\.ipynb says that its step is '02_adamw'.*call the step '07_mine'"),
+        ("labels", r"07_mine\.ipynb has a cell labelled 'get_optimizer', and so has .*02_adamw"),
+        ("figures", r"07_mine\.ipynb draws the figure 'loss_step_one' in a cell labelled 'loss_mi"),
     ],
 )
 def test_what_is_left_out_is_refused_by_the_name_of_the_copy(book, left_out, said):

@@ -18,7 +18,7 @@ FOUND = {
 }
 
 
-def test_the_shares_are_told_with_both_ends_and_what_was_learned(tmp_path):
+def test_the_shares_are_told_with_both_ends_and_the_steps_own(tmp_path):
     drawing = counting.shares(tmp_path, "shares", FOUND, RECORD)
     assert "the network alone 1.500, the counts alone 1.600" in drawing.alt
     assert "both 1.300 at the step's own share, 0.50" in drawing.alt

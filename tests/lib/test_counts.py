@@ -44,8 +44,11 @@ class Reference:
 
     def _discounts(self, k):
         n = Counter(count for tokens in self.counts[k].values() for count in tokens.values())
-        y = n[1] / max(1, n[1] + 2 * n[2])
-        return [0.0] + [max(0.0, i - (i + 1) * y * n[i + 1] / max(1, n[i])) for i in (1, 2, 3)]
+        if not all(n[i] for i in (1, 2, 3, 4)):
+            return [0.0, 0.5, 1.0, 1.5]
+        y = n[1] / (n[1] + 2 * n[2])
+        found = [i - (i + 1) * y * n[i + 1] / n[i] for i in (1, 2, 3)]
+        return [0.0] + [d if d > 0 else i / 2 for i, d in enumerate(found, 1)]
 
     def p(self, context, token):
         """The probability of `token` after `context`, all that stands before it in its title."""
@@ -104,6 +107,9 @@ def test_every_token_has_a_probability_and_they_come_to_one(titles, counts):
     torch.testing.assert_close(p.sum(-1), torch.ones(y.shape))
     y = y.clamp(min=0)
     torch.testing.assert_close(p.gather(-1, y[..., None])[..., 0], counts(x, y))
+    more = Counts(stream(titles[:100]), VOCAB + 3, ORDER).distribution(x)  # three that never occur
+    torch.testing.assert_close(more.sum(-1), torch.ones(y.shape))
+    assert (more > 0).all() and more[..., VOCAB:].max() < 0.01
 
 
 def test_a_context_begins_where_its_title_does(counts, titles):
@@ -119,6 +125,37 @@ def test_a_context_begins_where_its_title_does(counts, titles):
 def test_contexts_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"6-grams of 16,000 tokens"):
         Counts(torch.tensor([3, EOS_ID]), 16_000, 6)
+    with pytest.raises(ValueError, match="no tokens to count"):
+        Counts(torch.tensor([], dtype=torch.long), 10)
+
+
+@pytest.mark.parametrize("title", [[EOS_ID], [3, EOS_ID], [3, EOS_ID, 4, EOS_ID], [3, 4, EOS_ID]])
+def test_titles_shorter_than_the_longest_run_are_counted_as_far_as_they_go(title):
+    counts = Counts(torch.tensor(title), VOCAB)
+    x = torch.tensor([[EOS_ID, 3, 4, 5, EOS_ID, 4, 6]])
+    p = counts.distribution(x)
+    torch.testing.assert_close(p.sum(-1), torch.ones(x.shape))
+    torch.testing.assert_close(p.gather(-1, x[..., None])[..., 0], counts(x, x))
+    assert p[0, 0].argmax() == title[0] and (p > 0).all()
+
+
+def test_a_window_that_begins_inside_a_title_has_what_it_holds_as_context(titles, counts):
+    reference, title = Reference(titles[:100], ORDER, VOCAB), max(titles[100:], key=len)
+    for start in range(1, len(title) - 2):
+        x = torch.tensor([title[start:-1]])
+        p = counts.distribution(x)[0]
+        for i in range(x.shape[1]):
+            found = [p[i, token].item() for token in range(VOCAB)]
+            context = title[start : start + i + 1]
+            expected = [reference.p(context, token) for token in range(VOCAB)]
+            assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_is_known_beside_the_tokens_is_not_read(titles, counts):
+    x, y = whole(titles[100:])
+    beside = torch.stack((x, torch.randint_like(x, 99), torch.randint_like(x, 99)), -1)
+    assert torch.equal(counts(beside, y.clamp(min=0)), counts(x, y.clamp(min=0)))
+    assert torch.equal(counts.distribution(beside), counts.distribution(x))
 
 
 def test_how_far_back_a_context_was_seen(titles, counts):
@@ -134,7 +171,9 @@ def test_how_far_back_a_context_was_seen(titles, counts):
         for i in range(1, len(title))
     ]
     assert counts.reach(x)[y != IGNORED].tolist() == expected
-    assert {0, 1, ORDER - 1} <= {*expected} | {0}
+    assert {1, ORDER - 1} <= {*expected}
+    x[0, 3] = VOCAB  # a token that was never counted: no context holds it
+    assert Counts(stream(titles[:100]), VOCAB + 1, ORDER).reach(x)[0, 3] == 0
 
 
 @pytest.fixture
@@ -155,7 +194,9 @@ def test_the_model_gives_the_logarithms_of_the_mixture(model, titles):
 def test_every_loss_is_that_of_what_the_model_gives(model, titles):
     x, y = whole(titles[100:])
     log_p = model(x).gather(-1, y.clamp(min=0)[..., None])[..., 0]
-    torch.testing.assert_close(nll(model, x, y)[y != IGNORED], -log_p[y != IGNORED])
+    loss = nll(model, x, y)
+    torch.testing.assert_close(loss[y != IGNORED], -log_p[y != IGNORED])
+    assert loss[y == IGNORED].eq(0).all() and (y == IGNORED).any()
     ids = stream(titles[100:])
     torch.testing.assert_close(token_losses(model, ids, 32), -log_p[y != IGNORED])
     loss, _ = official(model, ids, 1, 16, 2)

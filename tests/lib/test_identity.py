@@ -1,6 +1,8 @@
 """Which run a run is: what changes it, and what does not."""
 
 import functools
+import importlib.util
+import inspect
 import subprocess
 import textwrap
 from dataclasses import replace
@@ -9,6 +11,7 @@ import pytest
 import torch
 
 import lib.identity
+from lib import optim
 from lib.config import load_preset
 from lib.data import load_titles
 from lib.identity import code_of, function_of, identity, modules
@@ -175,6 +178,36 @@ def test_helpers_that_call_each_other_come_to_an_end():
 CONFIG = load_preset("smoke").change(num_titles=100, vocab_size=300)
 TITLES = load_titles(CONFIG, "synthetic")
 CPU = torch.device("cpu")
+
+
+COPY = """
+import torch
+from lib.optim import Muon
+
+{source}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("", "", True),
+        ("over the rest.", "over what is left.", True),  # its docstring
+        ("weight_decay=config.weight_decay", "weight_decay=0.5", False),
+        ("from lib.optim import Muon", "class Muon(torch.optim.SGD): pass", False),
+    ],
+)
+def test_a_notebooks_copy_of_a_function_of_lib_is_that_function(tmp_path, old, new, same):
+    """Step three's notebook shows its optimizer, which step four's imports: they share a run."""
+    source = COPY.format(source=inspect.getsource(optim.get_muon))
+    assert old in source
+    path = tmp_path / f"notebook_{len(old)}.py"
+    path.write_text(source.replace(old, new, 1) if old else source)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (of(get_optimizer=module.get_muon) == of(get_optimizer=optim.get_muon)) is same
+    assert bool(of(get_optimizer=module.get_muon)["notebook"]) is not same
 
 
 def of(config=CONFIG, titles=TITLES, tokenizer=None, device=CPU, bf16=False, **functions):

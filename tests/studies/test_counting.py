@@ -1,6 +1,7 @@
 """What network and counts are worth apart and together, against a token at a time by hand."""
 
 import math
+import statistics
 from itertools import pairwise
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from lib.batches import cuts
 from lib.config import load_preset, load_step
 from lib.data import load_titles
+from lib.details import read_detail
 from lib.record import load_model, read_record
 from studies.counting import SHARES, read_mixture
 
@@ -52,6 +54,20 @@ def test_the_parts_cost_what_each_costs_alone_and_mixed(smoke_book, tokens):
     record = read_record(smoke_book[0], "smoke", STEP)
     assert told["mixed"]["share"] == record["config"]["counts"] == load_step(STEP, "smoke").counts
     assert told["mixed"]["loss"] == pytest.approx(record["losses"]["full_coverage"], rel=1e-4)
+
+
+def test_the_gain_has_an_error_over_titles(smoke_book):
+    """From what is kept of both steps, whose network is the same."""
+    out = smoke_book[0]
+    before, after = (
+        read_detail(out, "smoke", step, "titles")["val"] for step in ("04_lowest_loss", STEP)
+    )
+    chars = read_record(out, "smoke", STEP)["titles"]["val_chars"]
+    saved = [a - b for a, b in zip(before, after, strict=True)]
+    told = read_mixture(out, "smoke", STEP)
+    assert told["gain"] == pytest.approx(sum(saved) / chars, rel=1e-4)
+    error = statistics.stdev(saved) * math.sqrt(len(saved)) / chars
+    assert told["over_titles"] == pytest.approx(error, rel=1e-4)
 
 
 def test_contexts_add_up_to_all_tokens(smoke_book, tokens):
