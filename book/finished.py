@@ -67,6 +67,15 @@ def read_or_none(path: Path) -> dict | None:
         return None
 
 
+def remove_ghosts(out: Path, book: Path, preset: str) -> None:
+    """Remove the records on `preset` in `out` that neither `book` has nor a notebook left there."""
+    left = {file for mark in Mark.all(out) for file in mark.files()}
+    for path in (out / "results" / preset).rglob("*"):
+        name = path.relative_to(out)
+        if path.is_file() and name.as_posix() not in left and not (book / name).exists():
+            path.unlink()
+
+
 def written(out: Path) -> dict[Path, int]:
     """Return when each figure and record under `out` was written."""
     paths = (path for folder in ("figures", "results") for path in (out / folder).rglob("*"))

@@ -4,9 +4,9 @@
   them, so that the site can be rendered from it. It mirrors the sources: what a notebook left that
   is no longer there goes as well.
 - A notebook is left as its author would commit it: without papermill's injected cell and metadata.
-- A notebook that finished there before is not executed again while its code, its parameters, the
-  book's packages, the stories and what the notebooks before it left are the same. Its prose may
-  change: the new prose is put around the outputs.
+- A notebook that finished there before is not executed again while its code and parameters, the
+  book's packages, the stories and what the notebooks before it left are the same; new prose is put
+  around its outputs.
 - `publish` copies a finished run over the book's own notebooks, figures and records.
 """
 
@@ -28,6 +28,7 @@ from lib.identity import code_of, digest
 from lib.steps import CONTEXT, RECIPES, STEPS
 from lib.tokenizer import train_tokenizer
 
+from . import finished
 from .contents import notebooks, refuse_doubles
 from .finished import Mark, code_cells, digest_of, outputs_of, read_or_none, take_outputs, written
 from .progress import progress
@@ -42,13 +43,11 @@ TABLES = (  # which no notebook writes
 PAGES = ("*.md", "*.bib", "myst.yml", "docs", "plugins", "theme", "widget")  # beside notebooks
 MIRRORED = ".mirrored"  # what an earlier run put into its folder
 REPORT = "results/report.json"  # which preset the pages show
-# What the environment gets where there is no GPU.
-# - glibc and PyTorch give the memory of each large tensor back and fetch it again, page by page, at
-#   the next step: up to a third of a run. With these a kernel keeps it, in large pages.
+# - glibc and PyTorch give the memory of each large tensor back, and fetch it page by page at the
+#   next step: up to a third of a run. With these a kernel keeps it, in large pages.
 # - A thread of GNU's OpenMP that has nothing to do spins, for milliseconds. Where another process
-#   wants its core, all wait for it, at each operation, and a run takes many times as long. These
-#   turns are enough where nothing else runs, and are soon over where something does.
-ON_CPU = {
+#   wants its core, all wait for it, and a run takes many times as long. These turns are fewer.
+ON_CPU = {  # what the environment gets where there is no GPU
     "MALLOC_MMAP_THRESHOLD_": str(4 << 30),  # bytes
     "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
     "THP_MEM_ALLOC_ENABLE": "1",
@@ -99,8 +98,7 @@ def run(
     "accept" checkpoints of other code or settings are taken too, and their records say so.
 
     Raises ValueError for an unknown preset or step, for two notebooks of one step or label, and for
-    stories that cannot be used; BookError where a cell fails; the failed notebook is kept, with its
-    output.
+    stories that cannot be used; BookError where a cell fails: that notebook is kept as it is.
     """
     names = notebooks(BOOK)
     if step is not None and step not in names:
@@ -133,8 +131,8 @@ def publish(
 ) -> None:
     """Execute the notebooks as `run` does, then put them, figures and records in the book itself.
 
-    Nothing of the book is touched before all have succeeded. One step by itself, on another preset
-    than the report's, leaves its records only: notebooks and figures are of one preset.
+    Nothing of the book is touched before all succeeded. One step by itself, on another preset than
+    the report's, leaves its records only: notebooks and figures are of one preset.
 
     Raises BookError where the code is not as it was committed: a record names its commit.
     """
@@ -149,7 +147,7 @@ def publish(
         there = target.stat().st_mtime if target.exists() else 0
         if published.is_file() and there < published.stat().st_mtime:
             _copy(published, target)
-    _remove_ghosts(out, preset_name)
+    finished.remove_ghosts(out, BOOK, preset_name)
     run(preset_name, stories, out, step, resume)
     shown = (read_or_none(BOOK / REPORT) or {"preset": preset_name})["preset"]
     whole = step is None or shown == preset_name
@@ -167,15 +165,6 @@ def publish(
                 _copy(out / file, BOOK / file)
     if step is None:
         shutil.copy(out / REPORT, BOOK / REPORT)
-
-
-def _remove_ghosts(out, preset):
-    """Remove the records in `out` that neither the book has nor a notebook left there."""
-    left = {file for mark in Mark.all(out) for file in mark.files()}
-    for path in (out / "results" / preset).rglob("*"):
-        name = path.relative_to(out)
-        if path.is_file() and name.as_posix() not in left and not (BOOK / name).exists():
-            path.unlink()
 
 
 def _copy(source, target):

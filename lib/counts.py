@@ -100,7 +100,8 @@ class Counts(nn.Module):
 
 def mixed(log_p, q, share):
     """Return log((1 - share) p + share q), for p given as log p."""
-    return torch.logaddexp(log_p + math.log(1 - share), q.log() + math.log(share))
+    network = log_p + math.log(1 - share)
+    return torch.logaddexp(network, q.log() + math.log(share))
 
 
 def _find(table, keys):

@@ -14,6 +14,7 @@ import inspect
 import json
 import re
 import subprocess
+import sys
 import textwrap
 import types
 
@@ -103,10 +104,9 @@ def _is_ours(thing):
 
 def _copied(thing):
     """Whether a function is one of `lib`, written down again: the same code, the same globals."""
-    from . import model, optim
-
-    name = getattr(thing, "__name__", "")
-    there = getattr(optim, name, None) or getattr(model, name, None)
+    name, there = getattr(thing, "__name__", ""), None
+    for module in ("lib.model", "lib.optim"):  # who brings a function has loaded them
+        there = there or getattr(sys.modules.get(module), name, None)
     if not (isinstance(thing, types.FunctionType) and isinstance(there, types.FunctionType)):
         return False
     alike = _code(thing) == _code(there) and thing.__defaults__ == there.__defaults__

@@ -190,9 +190,8 @@ def check_record(record: dict, name: str) -> dict:
 def save(run: Run, out: str | Path, step: str, title: str | None = None) -> dict:
     """Write the weights of `run`, what is kept beside its record, and the record; return that.
 
-    All is under `out/results/<preset>/`, a step's weights in 8 bits as well (`lib.export`). `step`
-    is the record's name, `title` what people read (default: as `lib.steps` has it). Each file is
-    written whole or not at all, and the record holds the digest of the weights.
+    All is under `out/results/<preset>/`, a step's weights in 8 bits as well (`lib.export`), each
+    file whole or not at all. `step` is the record's name, `title` what people read.
     """
     weights = io.BytesIO()
     state = {
@@ -218,10 +217,7 @@ def save(run: Run, out: str | Path, step: str, title: str | None = None) -> dict
 
 
 def _looks(out, record):
-    """How often this step has been scored on these test titles, the run of `record` included.
-
-    The same run, scored again, is no further look.
-    """
+    """How often this step was scored on these test titles; the same run again is no other look."""
     preset, step = record["preset"], record["step"]
     try:
         before = read_record(out, preset, step)

@@ -58,6 +58,12 @@ def refuse_another(shown: str, there: dict, now: dict, fixed: tuple, resume: str
     return sorted(differ)
 
 
+def refuse_other_stories(shown: str, there: dict, titles: Titles) -> None:
+    """Raise ValueError where the record `there`, called `shown`, is of other stories."""
+    both = {"stories": there["stories"]}, {"stories": titles.stories}
+    refuse_another(shown, *both, ("stories",), "same")
+
+
 def tell(differ: dict[str, tuple]) -> str:
     """Return what `differing` found, in words: "seeds (2, here 3)"."""
     return ", ".join(f"{name} ({a!r}, here {b!r})" for name, (a, b) in differ.items())

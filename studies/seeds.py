@@ -2,12 +2,9 @@
 
 - The seeds are 1337, 1338, …: a model's first weights and its dropout vary. The titles, their split
   and the tokenizer do not.
-- Nor does the order of the data, where a step takes its batches in the order of the stream, as the
-  baseline does.
-- The public recipe is one more step. Published like one, it is `train_recipe`.
+- Nor does the order of the data where a step's batches follow the stream, as the baseline's do.
 - No run of these is scored on the test titles, but for a published one, which was before.
-- A run of other code, settings or stories is refused where its checkpoint is found, unless it is
-  accepted, and the record says so.
+- A checkpoint of other code, settings or stories is refused unless accepted, as the record says.
 - The records lie in `results/<preset>/seeds/`.
 """
 
@@ -21,13 +18,13 @@ from lib.config import PRESETS, Config, load_step, title_of
 from lib.data import Titles
 from lib.details import read_detail
 from lib.files import NUMBER, NUMBERS, check, exactly, held, read_json, results, write_json
-from lib.record import read_record, save
+from lib.record import read_record
 from lib.steps import PUBLIC_BEST, STEPS
-from lib.train import train
 
-from .identity import differing, refuse_another
+from .identity import differing, refuse_other_stories
 from .runs import Asked, identity_of, many, records, refuse_failed
 from .statistics import LEVEL, difference, holm, over_titles, standard_error
+from .worker import trained
 
 FIRST = 1337
 REAL, CHANCE = "real", "within chance"  # a difference where p_holm is below LEVEL, or not
@@ -83,12 +80,11 @@ def train_steps(
     """Train each of `steps` under `count` seeds, a line for each; write and return their records.
 
     One step after another, or, where there are `workers` (`studies.runs`), all runs at once that
-    they have room for. Writes the record of each step (see above) when its last seed is trained,
-    and `differences.json` beside it anew. A seed that was trained before is taken from its
-    checkpoint under `out/_build/seeds-<preset>/`, one that was stopped continues, and where the
-    step's published run is the very run that would be trained, it is the first seed; with `resume`
-    "fresh" all are trained. The losses are on the validation titles. Where several processes train
-    at once, one waits for the other.
+    they have room for. Writes the record of each step when its last seed is trained, and
+    `differences.json` anew. A seed that was trained before is taken from its checkpoint under
+    `out/_build/seeds-<preset>/`, one that was stopped continues, and a published run that is the
+    very run that would be trained is the first seed; with `resume` "fresh" all are trained. Where
+    several processes train at once, one waits for the other.
 
     Raises ValueError for fewer than two seeds, for a step or preset that is not there, where a
     record that is there is of other stories or of more seeds, unless `resume` is "fresh", and for
@@ -137,7 +133,7 @@ def run_seeds(
 ) -> list[dict]:
     """Train `config` under each of `seeds`, a line for each; return the run record of each.
 
-    Each has `title_nats` beside, the nats of each validation title. The checkpoints are left in
+    Each has the nats of each validation title beside, `title_nats`. The checkpoints are left in
     `folder`, in `<name>-<seed>`. `workers` as `studies.runs` has them.
     """
     return records(_asked(name, config, folder, seeds), titles, resume, workers)
@@ -159,30 +155,28 @@ def train_recipe(
 ) -> dict:
     """Train a public recipe once, at the steps' own seed, and return its record.
 
-    Writes `out/results/<preset>/<recipe>.json`, the weights beside it. As a published step's,
-    its losses are on the validation titles and, once, on the test titles. A run that was stopped
-    continues from its checkpoint under `out/_build/<recipe>-<preset>/`. With `workers`
-    (`studies.runs`) one of them trains it.
+    Writes `out/results/<preset>/<recipe>.json` as that of a published step, with one look at the
+    test titles. A run that was stopped continues from its checkpoint under
+    `out/_build/<recipe>-<preset>/`. With `workers` (`studies.runs`) one of them trains it.
 
     Raises ValueError for a preset that is not there, where the record that is there is of other
     stories, unless `resume` is "fresh", and for the checkpoint of another run, unless it is
     "accept"; FloatingPointError where the run diverges, `Died` where its worker does.
     """
     if resume != "fresh" and results(out, preset, recipe).exists():
-        _refuse_others(f"results/{preset}/{recipe}.json", read_record(out, preset, recipe), titles)
+        shown = f"results/{preset}/{recipe}.json"
+        refuse_other_stories(shown, read_record(out, preset, recipe), titles)
     asked = Asked(recipe, load_step(recipe, preset), Path(out) / "_build", Path(out))
     if workers:
         return records([asked], titles, resume, workers)[0]
-    run = train(asked.config, titles, folder=asked.folder, resume=resume)
-    with held(asked.folder):  # a record and its weights are of one process
-        return save(run, out, recipe)
+    asked = recipe, asked.config, titles, asked.folder, resume, asked.out
+    return trained(*asked, quiet=False)["record"]
 
 
 def summary(step: str, title: str, runs: list[dict]) -> dict:
     """Return the record of several seeds of a step from `runs`, the run record of each.
 
-    `mean`, `sd` (of the sample: n - 1) and `standard_error` (of the mean: sd / √n) are of
-    `full_coverage`, in nats per character.
+    `mean`, `sd` (n - 1) and `standard_error` (sd / √n) are of `full_coverage`.
     """
     losses = {
         name: [run["losses"][name] for run in runs]
@@ -240,12 +234,6 @@ def _asked(name, config, folder, seeds):
     return [Asked(name, config.change(seed=seed), folder) for seed in seeds]
 
 
-def _refuse_others(shown, there, titles):
-    """Raise ValueError where the record that would be written over is of other stories."""
-    both = {"stories": there["stories"]}, {"stories": titles.stories}
-    refuse_another(shown, *both, ("stories",), "same")
-
-
 def _refuse_loss(out, step, preset, titles, count):
     """Raise ValueError where the seeds that are there are of other stories, or more than asked."""
     shown = f"results/{preset}/seeds/{step}.json"
@@ -253,7 +241,7 @@ def _refuse_loss(out, step, preset, titles, count):
         there = read_seeds(out, step, preset)
     except FileNotFoundError:
         return
-    _refuse_others(shown, there, titles)
+    refuse_other_stories(shown, there, titles)
     if len(there["seeds"]) > count:
         raise ValueError(
             f"{shown} holds {len(there['seeds'])} seeds, which {count} would write over: ask for "
@@ -281,8 +269,7 @@ def _published(out, step, config, titles, workers):
 def _write_differences(out, preset):
     """Compare each step with the step before it, and the best public recipe with step three.
 
-    With that, because neither counts anything. Only where both have seeds on the same titles,
-    trained by the same code.
+    Neither of these counts. Only where both have seeds on the same titles, by the same code.
     """
     order = [*pairwise(STEPS), ("04_lowest_loss", PUBLIC_BEST)]
     records = {}

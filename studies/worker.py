@@ -44,14 +44,20 @@ class Died(ChildProcessError):
 
 
 def trained(
-    name: str, config: Config, titles: Titles, folder: Path, resume: str, out: Path | None = None
+    name: str,
+    config: Config,
+    titles: Titles,
+    folder: Path,
+    resume: str,
+    out: Path | None = None,
+    quiet: bool = True,
 ) -> dict:
     """Train a run, or continue it in `folder`; return its `record`, and what is `told` of it.
 
     Beside the record's own it has `title_nats`, the nats of each validation title.
     With `out` it is published there as a step is: scored on the test titles, with its weights.
     """
-    run = train(config, titles, folder=folder, resume=resume, quiet=True)
+    run = train(config, titles, folder=folder, resume=resume, quiet=quiet)
     if out is None:
         nats = [sum(title) for title in title_losses(run.model, run.tokenizer, titles.val)]
         record = make_record(run, f"seeds/{name}-{config.seed}", str(config.seed))

@@ -8,21 +8,22 @@ import json
 
 import pytest
 
-from drawing import bars, context, curves, rows, text
+from drawing import bars, context, counting, curves, rows, text
 from drawing.style import GREY, OTHER, caption, color
 from lib.config import PRESETS
 from lib.details import read_detail
 from lib.files import BOOK, read_json
 from lib.record import read_record, read_steps
 from lib.steps import PUBLIC_BEST
+from studies.counting import read_mixture
 from studies.ladder import read_ladder
 from studies.peers import read_peers
 from studies.seeds import read_seeds
 from studies.sizes import gains_by_size
 
 PRESET = json.loads((BOOK / "results" / "report.json").read_text("utf-8"))["preset"]
-# These count the tokens of the stories, which are not published.
-NOT_FROM_RECORDS = {"token_frequency_first_run", "token_frequency_input"}
+# These are of the stories' tokens, or of what a model gave each, which are not published.
+NOT_FROM_RECORDS = {"token_frequency_first_run", "token_frequency_input", "parts"}
 
 
 def redraw(out):
@@ -79,6 +80,12 @@ def redraw(out):
     context.gains(out, "context_gain", found["arms"], record)
     context.by_place(out, "context_by_word", found["words"], record)
     context.sites(out, "context_by_site", found["sites"], record)
+
+    record = read_record(BOOK, PRESET, "05_counting")
+    found = read_mixture(BOOK, PRESET, "05_counting")
+    curves.loss_curves(out, "loss_step_four", steps)
+    counting.shares(out, "shares", found, record)
+    counting.contexts(out, "by_context", found, record)
 
     draw_repeated(out, steps, measured)
     draw_scale(out, steps, measured)

@@ -13,6 +13,7 @@ def test_a_notebook_offers_every_model_of_its_run_and_sends_what_is_asked(smoke_
     monkeypatch.setattr(
         widget, "send", lambda message, buffers=None: sent.append((message, buffers))
     )
+    records = [record for record in records if "counted" not in record]  # not for a browser
     assert [step["step"] for step in widget.steps] == [record["step"] for record in records]
     assert len(widget.titles) == 4
     assert repr(widget).endswith(f"{', '.join(record['title'] for record in records)}.")

@@ -222,7 +222,7 @@ def test_a_recipe_on_other_stories_does_not_write_over_what_is_there(tmp_path, m
     record = save(train(CONFIG, TITLES), tmp_path, "public_best")
     titles = load_titles(CONFIG, "synthetic")
     titles.stories["sha256"] = "0" * 64
-    monkeypatch.setattr(seeds, "train", lambda *_, **__: pytest.fail("it was trained"))
+    monkeypatch.setattr(seeds, "trained", lambda *_, **__: pytest.fail("it was trained"))
     with pytest.raises(ValueError, match=r"smoke/public_best\.json .* differs is stories\.sha256"):
         seeds.train_recipe("smoke", titles, tmp_path)
     assert read_record(tmp_path, "smoke", "public_best") == record

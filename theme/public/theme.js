@@ -81,7 +81,7 @@ async function search() {
     list.innerHTML = "<p>The index cannot be reached.</p>";
     return;
   }
-  if (asked !== input.value) return;  // the reader went on
+  if (asked !== input.value) return;
   const rank = (record) => (record.type === "content" ? 9 : +record.type[3]);
   const hits = records.filter((record) => {
     const text = (Object.values(record.hierarchy).join(" ") + " " + (record.content ?? "")).toLowerCase();
@@ -98,7 +98,7 @@ async function search() {
     link.append(title, (at ? "… " : "") + text.slice(at, at + 120).replace(/\s\S*$/, " …"));
     return link;
   }));
-  found.textContent = `${shown.length} found`;  // all that a screen reader reads at each letter
+  found.textContent = `${shown.length} found`;
   if (!shown.length) list.innerHTML = "<p>Nothing found.</p>";
 }
 input.oninput = search;
