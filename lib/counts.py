@@ -100,8 +100,10 @@ class Counts(nn.Module):
 
 def mixed(log_p, q, share):
     """Return log((1 - share) p + share q), for p given as log p."""
-    network = log_p + math.log(1 - share)
-    return torch.logaddexp(network, q.log() + math.log(share))
+    return torch.logaddexp(
+        log_p + math.log(1 - share),
+        q.log() + math.log(share),
+    )
 
 
 def _find(table, keys):
