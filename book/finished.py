@@ -58,6 +58,15 @@ class Mark:
         for file in self.files().keys() - set(but) - {f for those in others for f in those}:
             (self.out / file).unlink(missing_ok=True)
 
+    @classmethod
+    def remove_ghosts(cls, out: Path, book: Path, preset: str) -> None:
+        """Remove from `out` the records on `preset` that are not in `book` nor a notebook's."""
+        left = {file for mark in cls.all(out) for file in mark.files()}
+        for path in (out / "results" / preset).rglob("*"):
+            name = path.relative_to(out)
+            if path.is_file() and name.as_posix() not in left and not (book / name).exists():
+                path.unlink()
+
 
 def read_or_none(path: Path) -> dict | None:
     """Return the JSON in `path`, or None where there is none."""
@@ -65,15 +74,6 @@ def read_or_none(path: Path) -> dict | None:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # not there, or damaged
         return None
-
-
-def remove_ghosts(out: Path, book: Path, preset: str) -> None:
-    """Remove the records on `preset` in `out` that neither `book` has nor a notebook left there."""
-    left = {file for mark in Mark.all(out) for file in mark.files()}
-    for path in (out / "results" / preset).rglob("*"):
-        name = path.relative_to(out)
-        if path.is_file() and name.as_posix() not in left and not (book / name).exists():
-            path.unlink()
 
 
 def written(out: Path) -> dict[Path, int]:

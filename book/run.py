@@ -28,7 +28,6 @@ from lib.identity import code_of, digest
 from lib.steps import CONTEXT, RECIPES, STEPS
 from lib.tokenizer import train_tokenizer
 
-from . import finished
 from .contents import notebooks, refuse_doubles
 from .finished import Mark, code_cells, digest_of, outputs_of, read_or_none, take_outputs, written
 from .progress import progress
@@ -46,7 +45,8 @@ REPORT = "results/report.json"  # which preset the pages show
 # - glibc and PyTorch give the memory of each large tensor back, and fetch it page by page at the
 #   next step: up to a third of a run. With these a kernel keeps it, in large pages.
 # - A thread of GNU's OpenMP that has nothing to do spins, for milliseconds. Where another process
-#   wants its core, all wait for it, and a run takes many times as long. These turns are fewer.
+#   wants its core, all wait for it, and a run takes many times as long. So few turns are soon
+#   over, and enough where nothing else runs.
 ON_CPU = {  # what the environment gets where there is no GPU
     "MALLOC_MMAP_THRESHOLD_": str(4 << 30),  # bytes
     "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
@@ -147,7 +147,7 @@ def publish(
         there = target.stat().st_mtime if target.exists() else 0
         if published.is_file() and there < published.stat().st_mtime:
             _copy(published, target)
-    finished.remove_ghosts(out, BOOK, preset_name)
+    Mark.remove_ghosts(out, BOOK, preset_name)
     run(preset_name, stories, out, step, resume)
     shown = (read_or_none(BOOK / REPORT) or {"preset": preset_name})["preset"]
     whole = step is None or shown == preset_name

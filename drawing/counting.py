@@ -1,12 +1,10 @@
 """What step four shows: network and counts apart and mixed, and where the counts knew better."""
 
-from html import escape
-
 import pandas as pd
 
 from .rows import pairs
 from .style import LOSS, Drawing, caption, color, draw, write_csv
-from .text import Html
+from .text import Html, shaded
 
 
 def shares(out, label: str, found: dict, record: dict) -> Drawing:
@@ -72,14 +70,10 @@ def parts(out, label: str, rows: list[dict]) -> Html:
 
     `rows` are `{title, tokens, parts}`.
     """
-    lines = []
-    for row in rows:
-        spans = "".join(
-            f'<span title="{part:.0%}" style="background: rgba(208, 28, 72, {0.6 * part:.2f}); '
-            f'padding: 0.15em 0; border-radius: 3px">{escape(token)}</span>'
-            for token, part in zip(row["tokens"], row["parts"], strict=True)
-        )
-        lines.append(f'<p style="white-space: pre-wrap; line-height: 1.9">{spans}</p>')
+    lines = [
+        shaded(row["tokens"], row["parts"], [f"{part:.0%}" for part in row["parts"]], "208, 28, 72")
+        for row in rows
+    ]
     write_csv(out, label, pd.DataFrame(rows).explode(["tokens", "parts"]))
     alt = "\n".join(
         f"{row['title']}: the counts' part from {min(row['parts']):.0%} to {max(row['parts']):.0%}"

@@ -37,20 +37,27 @@ def coloured_titles(out, label: str, rows: list[dict], most: float = 12.0) -> Ht
     for i, row in enumerate(rows):
         if i == 0 or row["title"] != rows[i - 1]["title"]:
             parts.append(f"<p><strong>{escape(row['title'])}</strong></p>")
-        spans = "".join(
-            f'<span title="{loss:.2f} nats" style="background: rgba(213, 101, 27, '
-            f'{min(loss / most, 1) * STRONGEST:.2f}); padding: 0.15em 0; border-radius: 3px">'
-            f"{escape(token)}</span>"
-            for token, loss in zip(row["tokens"], row["losses"], strict=True)
-        )
-        parts.append(
-            f'<p style="white-space: pre-wrap; line-height: 1.9">{spans} '
-            f"<small>{escape(row['step'])}, {sum(row['losses']):.1f} nats</small></p>"
-        )
+        told = [f"{loss:.2f} nats" for loss in row["losses"]]
+        shades = [min(loss / most, 1) for loss in row["losses"]]
+        after = f" <small>{escape(row['step'])}, {sum(row['losses']):.1f} nats</small>"
+        parts.append(shaded(row["tokens"], shades, told, "213, 101, 27", after))
     data = pd.DataFrame(rows).explode(["tokens", "losses"])
     write_csv(out, label, data)
     alt = "\n".join(f"{r['title']} ({r['step']}): {sum(r['losses']):.1f} nats" for r in rows)
     return Html("".join(parts), alt)
+
+
+def shaded(tokens: list[str], shades, told: list[str], rgb: str, after: str = "") -> str:
+    """Return tokens as a line of HTML, each coloured as strongly as its shade from 0 to 1 says.
+
+    `told` is what each says when it is pointed at, `after` the HTML behind them.
+    """
+    spans = "".join(
+        f'<span title="{told}" style="background: rgba({rgb}, {shade * STRONGEST:.2f}); '
+        f'padding: 0.15em 0; border-radius: 3px">{escape(token)}</span>'
+        for token, shade, told in zip(tokens, shades, told, strict=True)
+    )
+    return f'<p style="white-space: pre-wrap; line-height: 1.9">{spans}{after}</p>'
 
 
 def samples(out, label: str, records: list[dict], written: dict) -> Html:

@@ -141,14 +141,9 @@ def search(
     def run(trial):
         config = base.change(**suggest(trial, base, space))
         own = checkpoints / digest(config.as_dict())
+        how = "accept" if resume == "accept" else "same"
         try:
-            run = train(
-                config,
-                titles,
-                folder=own,
-                resume=resume if resume == "accept" else "same",
-                quiet=True,
-            )
+            run = train(config, titles, folder=own, resume=how, quiet=True)
         except KeyboardInterrupt:
             study.enqueue_trial(trial.params)  # for whoever goes on, from its checkpoint
             raise

@@ -4,7 +4,7 @@
   and the tokenizer do not.
 - Nor does the order of the data where a step's batches follow the stream, as the baseline's do.
 - No run of these is scored on the test titles, but for a published one, which was before.
-- A checkpoint of other code, settings or stories is refused unless accepted, as the record says.
+- A checkpoint of other code, settings or stories is refused, or accepted and the record says so.
 - The records lie in `results/<preset>/seeds/`.
 """
 
@@ -19,7 +19,7 @@ from lib.data import Titles
 from lib.details import read_detail
 from lib.files import NUMBER, NUMBERS, check, exactly, held, read_json, results, write_json
 from lib.record import read_record
-from lib.steps import PUBLIC_BEST, STEPS
+from lib.steps import LADDER, PUBLIC_BEST, STEPS
 
 from .identity import differing, refuse_other_stories
 from .runs import Asked, identity_of, many, records, refuse_failed
@@ -176,7 +176,7 @@ def train_recipe(
 def summary(step: str, title: str, runs: list[dict]) -> dict:
     """Return the record of several seeds of a step from `runs`, the run record of each.
 
-    `mean`, `sd` (n - 1) and `standard_error` (sd / √n) are of `full_coverage`.
+    `mean`, `sd` (n - 1) and `standard_error` (sd / √n) are of `full_coverage`, nats per character.
     """
     losses = {
         name: [run["losses"][name] for run in runs]
@@ -269,9 +269,9 @@ def _published(out, step, config, titles, workers):
 def _write_differences(out, preset):
     """Compare each step with the step before it, and the best public recipe with step three.
 
-    Neither of these counts. Only where both have seeds on the same titles, by the same code.
+    Neither has a table beside it. Only where both have seeds on the same titles, by the same code.
     """
-    order = [*pairwise(STEPS), ("04_lowest_loss", PUBLIC_BEST)]
+    order = [*pairwise(STEPS), (LADDER["to"], PUBLIC_BEST)]
     records = {}
     for step in (*STEPS, PUBLIC_BEST):
         if results(out, preset, f"seeds/{step}").exists():

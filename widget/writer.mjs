@@ -101,8 +101,7 @@ export function writer(start, take) {
     isWriting = false;
     go.textContent = 'Write a headline';
     again.hidden = read.hidden = false;
-    const { activeElement } = again.getRootNode();
-    if (isAgain && (!activeElement || activeElement === document.body)) again.focus();
+    if (isAgain && document.activeElement === document.body) again.focus(); // the reader went nowhere else
   }
 
   const element = make('div', { class: 'step', role: 'group', 'aria-label': 'Write a headline' },

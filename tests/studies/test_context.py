@@ -139,6 +139,14 @@ def trained(tmp_path_factory):
     return out, titles, context.train_arms("06_context", config, titles, out, 2)
 
 
+def test_links_without_a_site_are_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    titles = load_titles(CONFIG, "synthetic", origins=True)
+    none = {part: [o._replace(site=None) for o in those] for part, those in titles.origins.items()}
+    monkeypatch.setattr(context, "train", lambda *_, **__: pytest.fail("it was trained"))
+    with pytest.raises(ValueError, match="No url of these stories names a site"):
+        context.train_arms("06_context", CONFIG, replace(titles, origins=none), tmp_path, 1)
+
+
 def test_each_arm_leaves_a_record_of_each_seed(trained):
     out, _, arms = trained
     places = {
