@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.checkpoint import Checkpoints
-from lib.config import Config
+from lib.config import Config, load_step
 from lib.data import Titles
 from lib.files import held, results, write_bytes
+from lib.steps import STEPS
 
 from .identity import identity_of as identity_here
 from .progress import Progress
@@ -42,14 +43,26 @@ class Asked:
 
     @property
     def folder(self) -> Path:
-        """Where its checkpoints and its log are left."""
+        """Where its checkpoints and its log are left.
+
+        Counting is no part of a training: a step that only counts goes on from what another left.
+        """
+        name = self.name
+        if self.config.counts:
+            steps = (step for step in STEPS if self._trained_as(step))
+            name = next(steps, name)
         which = self.config.preset if self.out else self.seed
-        return self.under / f"{self.name}-{which}"
+        return self.under / f"{name}-{which}"
 
     @property
     def record(self) -> str:
         """The path of the record, under `out`, where it is published."""
         return results("", self.config.preset, self.name).as_posix()
+
+    def _trained_as(self, step):
+        """Whether the training of `step` is this one."""
+        other = load_step(step, self.config.preset).change(seed=self.seed, counts=0.0)
+        return other == self.config.change(counts=0.0)
 
 
 def many(

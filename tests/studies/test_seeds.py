@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from lib.config import load_step
 from lib.data import load_titles
 from lib.files import BOOK, held, results, write_json
 from lib.record import read_record, save
 from lib.train import train
-from studies import seeds
+from studies import runs, seeds
 
 from .small import CONFIG, TITLES, other_code, start, wait_until_it_waits
 
@@ -226,6 +227,25 @@ def test_a_recipe_on_other_stories_does_not_write_over_what_is_there(tmp_path, m
     with pytest.raises(ValueError, match=r"smoke/public_best\.json .* differs is stories\.sha256"):
         seeds.train_recipe("smoke", titles, tmp_path)
     assert read_record(tmp_path, "smoke", "public_best") == record
+
+
+def test_a_step_that_only_counts_is_trained_with_the_step_before_it(tmp_path, monkeypatch, capsys):
+    steps = {"04_lowest_loss": CONFIG, "05_counting": CONFIG.change(counts=0.2)}
+    other = CONFIG.change(dropout=0.2)
+    for module in (seeds, runs):
+        monkeypatch.setattr(module, "load_step", lambda step, preset: steps.get(step, other))
+    alone, counted = seeds.train_steps(list(steps), "smoke", TITLES, tmp_path, 2).values()
+    told = [line for line in capsys.readouterr().out.splitlines() if " seed " in line]
+    assert ["Trained before." in line for line in told] == [False, False, True, True]
+    again = [train(steps["05_counting"].change(seed=seed), TITLES) for seed in alone["seeds"]]
+    assert counted["full_coverage"] == [run.curve[-1]["full_coverage"] for run in again]
+    assert counted["mean"] != alone["mean"]
+
+
+def test_a_step_that_counts_and_changes_more_has_a_folder_of_its_own(tmp_path):
+    step = load_step("05_counting", "tiny")
+    for change, name in ({"dropout": 0.2}, "07_own-1337"), ({"seed": 7}, "04_lowest_loss-7"):
+        assert runs.Asked("07_own", step.change(**change), tmp_path).folder.name == name
 
 
 def test_the_published_run_of_a_step_is_its_first_seed(three, tmp_path, monkeypatch, capsys):
