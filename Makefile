@@ -15,6 +15,7 @@ RESUME = $(if $(FRESH),--fresh)$(if $(ACCEPT),--accept)
 FLAGS = $(if $(STORIES),--stories "$(STORIES)") $(addprefix --step ,$(STEP)) $(RESUME)
 WHERE = $(if $(WORKERS),--workers $(WORKERS)) $(if $(RAY),--ray "$(RAY)")
 SITE = $(if $(THEME),--theme $(THEME))
+TO = $(if $(OUT),--out "$(OUT)")
 
 .PHONY: help setup cluster book test workers run publish seeds peer ladder search bench site serve github lint clean
 
@@ -45,7 +46,7 @@ $(VENV)/cluster: $(VENV)/book requirements-cluster.txt
 cluster: $(VENV)/dev $(VENV)/cluster ## install Ray as well, for runs on many machines
 
 book: setup ## execute every notebook on the smoke preset into _build/book, render the site there
-	$(BOOK) book $(RESUME)
+	$(BOOK) book $(RESUME) $(SITE)
 
 test: $(VENV)/dev ## run the tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder
@@ -53,8 +54,8 @@ test: $(VENV)/dev ## run the tests
 workers: $(VENV)/dev $(VENV)/cluster ## run the tests that test leaves out, which start workers and a Ray cluster
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m workers tests/studies/test_workers.py
 
-run: setup ## [PRESET=full STORIES=path STEP=02_adamw FRESH=1 ACCEPT=1]: execute on another preset and other stories
-	$(BOOK) run $(ON) $(FLAGS)
+run: setup ## [PRESET=full STORIES=path STEP=02_adamw OUT=folder FRESH=1 ACCEPT=1]: execute on another preset and other stories
+	$(BOOK) run $(ON) $(FLAGS) $(TO)
 
 publish: setup ## the same, in place: rewrites notebooks/, figures/ and results/
 	$(BOOK) publish $(ON) $(FLAGS)
@@ -71,17 +72,17 @@ ladder: $(VENV)/dev $(if $(RAY),cluster) ## STORIES=path [SEEDS=3 PRESET=tiny LE
 	$(BOOK) ladder $(ON) --seeds $(or $(SEEDS),3) $(if $(LEVERS),--levers $(LEVERS)) $(if $(LIKE),--like $(LIKE)) $(FLAGS) $(WHERE)
 
 search: $(VENV)/dev ## STORIES=path [STEP=public_best TRIALS=20 PRESET=tiny LIKE=tiny STORAGE=url]: tune a step's settings together
-	$(BOOK) search $(ON) --trials $(or $(TRIALS),20) $(if $(LIKE),--like $(LIKE)) $(if $(STORAGE),--storage "$(STORAGE)") $(FLAGS)
+	$(BOOK) search $(ON) --trials $(or $(TRIALS),20) $(if $(LIKE),--like $(LIKE)) $(if $(STORAGE),--storage "$(STORAGE)") $(FLAGS) $(TO)
 
 bench: DEFAULT = small
 bench: $(VENV)/dev ## STORIES=path [PRESET=small]: tokens per second, beside the plain loop of tests/reference.py
-	$(BOOK) bench $(ON) $(if $(STORIES),--stories "$(STORIES)")
+	$(BOOK) bench $(ON) $(if $(STORIES),--stories "$(STORIES)") $(TO)
 
 site: setup ## render the published book without executing anything (THEME=book or plain forces one)
 	$(BOOK) site $(SITE)
 
-serve: setup ## preview it
-	$(BOOK) serve $(SITE)
+serve: setup ## [PORT=8000]: preview it
+	$(BOOK) serve $(SITE) $(if $(PORT),--port $(PORT))
 
 github: setup ## SLUG=owner/name: where the book lies on GitHub
 	$(BOOK) github $(SLUG)
@@ -89,5 +90,5 @@ github: setup ## SLUG=owner/name: where the book lies on GitHub
 lint: $(VENV)/dev ## ruff: format and lint
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
 
-clean: ## remove what was built
+clean: ## remove _build: the sites, and every run with its checkpoints and weights
 	rm -rf _build

@@ -21,6 +21,7 @@ the variable HN_STORIES, else the hub; smoke makes its own)"""
 FRESH = "train again what was trained before, and execute again what was executed"
 ACCEPT = "take checkpoints of other code or settings too: you vouch that it does not matter"
 THEME = "the official book-theme, the plain one, or whichever can be had (default: %(default)s)"
+THEMES = ("auto", "book", "plain")
 WORKERS = """train N runs at once, each on its share of the cores, or on a GPU of its own where
 there are several; with --ray a run asks for that share (default: one run after another)"""
 RAY = "train on the Ray cluster at this address, 'auto' for the one that this machine is part of"
@@ -81,8 +82,12 @@ def _parser():
     for name, function, preset, help_ in runs:
         sub = command(name, function, help_)
         trains(sub, preset)
-        if name != "book":
-            sub.add_argument("--step", help="execute this notebook only, for example 02_adamw")
+        if name == "book":
+            sub.add_argument("--theme", choices=THEMES, default="auto", help=THEME)
+        else:
+            sub.add_argument("--step", action="append", metavar="STEP", dest="steps",
+                             help="execute this notebook only, for example 02_adamw; "
+                             "may be given again")  # fmt: skip
         if name != "publish":
             sub.add_argument("--out", type=Path, help="the folder (default: _build/<preset>, "
                              "or _build/book)")  # fmt: skip
@@ -144,7 +149,7 @@ def _parser():
     ):
         sub = command(name, function, help_)
         sub.add_argument("--root", type=Path, default=BOOK, help="the book's folder")
-        sub.add_argument("--theme", choices=("auto", "book", "plain"), default="auto", help=THEME)
+        sub.add_argument("--theme", choices=THEMES, default="auto", help=THEME)
         if name == "serve":
             sub.add_argument("--port", type=int, default=8000)
 
@@ -155,20 +160,23 @@ def _parser():
 
 def _run(options):
     out = options.out or BOOK / "_build" / options.preset
-    run(options.preset, options.stories, out, options.step, options.resume)
+    for step in options.steps or [None]:
+        run(options.preset, options.stories, out, step, options.resume)
     shown = os.path.relpath(out)
     read = f" To read the book: python -m book serve --root {shown}"
-    print(f"The notebooks: {shown}/notebooks.{'' if options.step else read}")
+    print(f"The notebooks: {shown}/notebooks.{'' if options.steps else read}")
 
 
 def _book(options):
     out = options.out or BOOK / "_build" / "book"
+    site.check_node()  # what would fail after all notebooks fails now
     run(options.preset, options.stories, out, resume=options.resume)
-    print(f"The book: {site.build_site(out)}/index.html")
+    print(f"The book: {site.build_site(out, options.theme)}/index.html")
 
 
 def _publish(options):
-    publish(options.preset, options.stories, options.step, options.resume)
+    for step in options.steps or [None]:
+        publish(options.preset, options.stories, step, options.resume)
 
 
 def _needs(package):

@@ -53,7 +53,7 @@ def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> 
     if not (root / "myst.yml").is_file():
         raise SiteError(f"{root} has no myst.yml: it is not the folder of a book")
     slug = github(root)
-    _check_node()
+    check_node()
     theme, why = choose_theme(root, theme)
     print(f"theme: {theme} ({why})", flush=True)
     build = root / "_build"
@@ -139,7 +139,8 @@ def choose_theme(root: Path, theme: str = "auto") -> tuple[str, str]:
     return "book", f"the official theme, from {registry}"
 
 
-def _check_node() -> None:
+def check_node() -> None:
+    """Raise SiteError where there is no Node that MyST can run on."""
     node = shutil.which("node")
     advice = f"MyST needs Node {NODE_MAJOR} or later: install it from nodejs.org and run again"
     if node is None:
@@ -217,7 +218,8 @@ def serve_site(root: Path, port: int = 8000, theme: str = "auto") -> None:
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
     except OSError as error:
-        raise SiteError(f"port {port} cannot be used ({error.strerror}); choose another") from error
+        why = f"port {port} cannot be used ({error.strerror})"
+        raise SiteError(f"{why}; choose another, as in make serve PORT=8001") from error
     with server:
         print(f"http://localhost:{server.server_port} (Ctrl+C to stop)", flush=True)
         try:

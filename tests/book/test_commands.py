@@ -1,0 +1,77 @@
+"""The commands that pages tell: what make would run, and what the command line makes of it."""
+
+import re
+import shlex
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+
+from book import __main__ as book
+from lib.files import BOOK
+
+
+def told():
+    """Every command of a code block in README.md and reproduce.md that calls make."""
+    for page in ("README.md", "reproduce.md"):
+        for block in re.findall(r"```bash\n(.*?)```", (BOOK / page).read_text("utf-8"), re.S):
+            for line in block.splitlines():
+                yield from re.findall(r"\bmake [a-z][^&]*", line.split("#")[0])
+
+
+def asked(command):
+    """The arguments that make gives to `python -m book`, or None where it does not call it."""
+    words = shlex.split(command.replace("$first:$port", "one:6379"))
+    run = subprocess.run(["make", "-n", *words[1:]], cwd=BOOK, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    called = re.findall(r"python -m book (.*)", run.stdout)
+    return shlex.split(called[-1]) if called else None
+
+
+def test_there_are_commands():
+    assert len(list(told())) > 15
+
+
+@pytest.mark.parametrize("command", sorted(set(told())))
+def test_a_command_that_a_page_tells_is_one(command):
+    arguments = asked(command)
+    if command.split()[1] in ("test", "workers", "cluster"):
+        assert arguments is None
+        return
+    options = vars(book._parser().parse_args(arguments))
+    for variable, value in re.findall(r'\b([A-Z]+)=("[^"]*"|\S+)', command):
+        name, value = variable.lower(), value.strip('"')
+        if variable in ("FRESH", "ACCEPT"):
+            name, value = "resume", name
+        given = next(options[key] for key in (name, f"{name}s", "slug") if key in options)
+        given = given if isinstance(given, list) else [given]
+        assert [str(one) for one in given] == value.split() or value.startswith("$"), variable
+
+
+def test_a_notebook_that_is_named_twice_is_no_surprise(monkeypatch):
+    ran = []
+    monkeypatch.setattr(book, "run", lambda preset, stories, out, step, resume: ran.append(step))
+    assert book.main(["run", "--step", "01_baseline", "--step", "02_adamw"]) == 0
+    assert book.main(["run"]) == 0
+    assert ran == ["01_baseline", "02_adamw", None]
+
+
+def test_a_theme_is_the_books_too_and_node_is_looked_for_first(monkeypatch, capsys):
+    done = []
+    fake = SimpleNamespace(
+        SiteError=book.site.SiteError,
+        check_node=lambda: done.append("node"),
+        build_site=lambda out, theme: done.append(theme) or out,
+    )
+    monkeypatch.setattr(book, "site", fake)
+    monkeypatch.setattr(book, "run", lambda *given, **more: done.append("run"))
+    assert book.main(asked("make book THEME=plain")) == 0
+    assert done == ["node", "run", "plain"]
+
+    def no_node():
+        raise book.site.SiteError("Node is not installed.")
+
+    done.clear()
+    fake.check_node = no_node
+    assert book.main(["book"]) == 1
+    assert done == [] and "Node is not installed." in capsys.readouterr().err
