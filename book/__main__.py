@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from lib.config import PRESETS
-from lib.files import BOOK
+from lib.files import BOOK, results
 from lib.steps import PUBLIC_BEST, RECIPES, SEARCHES, STEPS
 
 from . import repository, site
@@ -273,7 +273,11 @@ def _export(options):
     for step in (path.stem for path in weights):
         model, tokenizer = load_model(options.out, options.preset, step)
         record = read_record(options.out, options.preset, step)
-        if write_model(options.out, model, tokenizer, record):
+        own = sorted({"rotate", "tokenizer"} & record["identity"]["notebook"].keys())
+        there = results(options.out, options.preset, f"{step}/model", ".bin").exists()
+        if own and not there:  # what was brought to its training is not in its weights
+            print(f"{step} cannot be tried in a browser: its notebook brings its {own[0]}.")
+        elif write_model(options.out, model, tokenizer, record):
             print(f"results/{options.preset}/{step}/model.bin")
 
 

@@ -5,7 +5,8 @@
 - Each begins with the SHA-256 of the rest. One that does not match is set aside by another name,
   and the one before it is used.
 - Each knows which run it is of (`lib.identity`). That of another run is refused, naming what
-  differs; who knows that the difference does not matter may accept it, and the record says so.
+  differs. Where it is code, PyTorch or the machine, who knows that it does not matter may accept
+  it, and the record says so; a run of other settings, titles or tokens is not continued at all.
 """
 
 import hashlib
@@ -18,11 +19,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from .config import LATER
 from .files import as_json, write_bytes
 
 DIGEST = 32  # bytes of SHA-256
 KEPT = 2
 RESUME = ("same", "fresh", "accept")
+FIXED = ("config", "stories", "titles", "tokenizer", "known")  # what nobody can vouch for
 
 
 class Checkpoints:
@@ -30,7 +33,7 @@ class Checkpoints:
 
     `identity` says which run it is: a dictionary of what JSON can hold, every value of which must
     be the same for a checkpoint to be continued from. `resume` says what is taken: "same", "accept"
-    (another run's as well), or "fresh" (nothing: what is there is removed).
+    (one that differs in none of FIXED as well), or "fresh" (nothing: what is there is removed).
     """
 
     def __init__(self, folder: str | Path, identity: dict, resume: str = "same"):
@@ -41,6 +44,8 @@ class Checkpoints:
             for path in (*self.folder.glob("step-*"), self.folder / "log.jsonl"):
                 path.unlink(missing_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.glob("step-*.tmp"):  # of a process that was killed as it wrote
+            path.unlink()
 
     def save(self, step: int, state: dict) -> None:
         """Write `state` (tensors and plain values) as the checkpoint of `step`."""
@@ -56,7 +61,8 @@ class Checkpoints:
         """Return the newest whole state, or None, and what of it differs but is accepted.
 
         A damaged checkpoint is renamed to `….damaged` and named on the screen. Raises ValueError
-        where the checkpoint is another run's, naming the differences, unless they are accepted.
+        where the checkpoint is another run's, naming the differences, unless they can be accepted,
+        and are.
         """
         for path in reversed(self._paths()):
             content = path.read_bytes()
@@ -67,31 +73,35 @@ class Checkpoints:
                 print(f"The checkpoint {path.name} is damaged and was set aside as {aside.name}.")
                 continue
             saved = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-            theirs = saved["identity"]
+            later = {f"config.{name}": value for name, value in LATER.items()}
+            later = {key: value for key, value in later.items() if key in self.identity}
+            theirs = later | saved["identity"]
             differ = sorted(
                 key
                 for key in theirs.keys() | self.identity.keys()
                 if theirs.get(key) != self.identity.get(key)
             )
-            if differ and self.resume != "accept":
-                raise ValueError(self._another(path, theirs, differ))
+            never = [key for key in differ if key.split(".")[0] in FIXED]
+            if never or (differ and self.resume != "accept"):
+                raise ValueError(self._another(path, theirs, never or differ, bool(never)))
             return saved["state"], differ
         return None, []
 
     def _paths(self):
         return sorted(self.folder.glob("step-*.pt"))
 
-    def _another(self, path, theirs, differ):
+    def _another(self, path, theirs, differ, never):
         def told(key):
             values = _apart(repr(theirs.get(key)), repr(self.identity.get(key)))
             return f"its {key} is {values[0]}, this run's is {values[1]}"
 
         more = f"; and {len(differ) - 3} more differ" if len(differ) > 3 else ""
+        vouch = 'vouch that this does not matter (--accept, or resume = "accept"), '
         return (
             f"The checkpoint {path.name} in {os.path.relpath(self.folder)} is of another run: "
             f"{'; '.join(map(told, differ[:3]))}{more}. Train again (--fresh, or "
-            'resume = "fresh" in a notebook), vouch that this does not matter (--accept, or '
-            'resume = "accept"), or write to another folder (out).'
+            f'resume = "fresh" in a notebook), {"" if never else vouch}'
+            "or write to another folder (out)."
         )
 
 

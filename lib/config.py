@@ -89,6 +89,19 @@ class Config:
             raise ValueError(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}.")
         if self.optimizer != "sgd" and self.betas is None:
             raise ValueError(f"optimizer {self.optimizer!r} needs betas, such as (0.9, 0.95).")
+        if self.optimizer == "muon" and not self.muon_learning_rate > 0:
+            raise ValueError("optimizer 'muon' needs a muon_learning_rate above 0, such as 0.02.")
+        if self.position == "rope" and self.n_embd // self.n_head % 2:
+            raise ValueError(
+                f"position 'rope' turns pairs of channels, and {self.n_embd} / {self.n_head} of a "
+                "head is odd."
+            )
+        if self.epochs < 1 or self.evals_per_epoch < 1:
+            raise ValueError("epochs and evals_per_epoch are at least 1.")
+        if self.warmup + self.decay > 1:
+            raise ValueError(
+                f"warmup {self.warmup} and decay {self.decay} are more than all steps together."
+            )
         if not 0 < self.val_frac < 1:
             raise ValueError(f"val_frac is {self.val_frac}; it is a fraction between 0 and 1.")
         for name in ("dropout", "ema", "warmup", "decay", "counts"):

@@ -1,10 +1,10 @@
 """The losses of the book, all from one thing: the negative log-likelihood of each token, in nats.
 
 - `official` is the challenge's own `evaluate()`. It drops the last partial span of tokens but
-  divides by all characters, so it falls when `block_size × batch_size` grows. `coverage` says
-  how many of the tokens it scored, and is always shown beside it.
-- `full_coverage` predicts every token exactly once, in windows that end where titles end, for every
-  model alike. The report ranks by it.
+  divides by all characters, so it depends on where that span begins. `coverage` says how many of
+  the tokens it scored, and is always shown beside it.
+- `full_coverage` predicts every token exactly once, in windows as long as the model's own that end
+  where titles end. The report ranks by it.
 - `bits_per_byte` is the same likelihood against the size of the text in bytes, which compressors
   are measured by as well.
 

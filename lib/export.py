@@ -53,6 +53,8 @@ def in_8_bits(matrix: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 def _unknown(model, tokenizer):
     """What the widget does not know of a model, or nothing."""
+    if type(tokenizer) is not Tokenizer:
+        return f"its tokenizer is a notebook's own, {type(tokenizer).__name__}"
     if tokenizer.kind not in KINDS:
         return f"its tokenizer is {tokenizer.kind!r}, and the page knows {', '.join(KINDS)}"
     if model.counts is not None:

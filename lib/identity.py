@@ -147,7 +147,13 @@ def _described(thing, seen):
     if isinstance(thing, types.ModuleType):
         return thing.__name__
     if not isinstance(thing, types.FunctionType | type):
-        return re.sub(r" at 0x[0-9a-f]+", "", repr(thing))
+        if isinstance(wrapped := getattr(thing, "__wrapped__", None), types.FunctionType):
+            return _described(wrapped, seen)  # what functools.cache gives back
+        text = re.sub(r" at 0x[0-9a-f]+", "", repr(thing))
+        if id(thing) in seen or not _of_a_notebook(type(thing)):
+            return text
+        seen.add(id(thing))
+        return [text, _described(type(thing), seen), _described(vars(thing), seen)]
     name = f"{thing.__module__}.{thing.__qualname__}"
     if id(thing) in seen or not _of_a_notebook(thing):
         return name
@@ -170,6 +176,8 @@ def _of_a_notebook(thing):
     """Whether the code of `thing` is a notebook's or a script's own: no installed package's."""
     if thing.__module__ == "__main__":
         return True
+    if thing.__module__.split(".")[0] in sys.stdlib_module_names:
+        return False
     try:
         file = inspect.getfile(thing)
     except (TypeError, OSError):
@@ -180,6 +188,8 @@ def _of_a_notebook(thing):
 def _plain(member):
     if isinstance(member, staticmethod | classmethod):
         return member.__func__
+    if isinstance(member, functools.cached_property):
+        return member.func
     return member.fget if isinstance(member, property) else member
 
 

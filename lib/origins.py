@@ -14,6 +14,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 COLUMNS = ("url", "time")  # of a file of stories, where they are
+FIRST_YEAR = 2006  # of Hacker News
 NO_LINK = ""  # the site of a story that links nowhere, such as a question
 HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+")  # a name, or an IP address of either kind
 DATE = re.compile(r"(\d{4})-(0[1-9]|1[0-2])\b")
@@ -24,13 +25,14 @@ class Origin(NamedTuple):
 
     site: str | None  # NO_LINK where it has no link
     year: int | None
-    month: int | None  # 1 to 12, UTC
+    month: int | None  # 1 to 12; of a number of seconds in UTC, of a date as it is written
 
 
 def origin(url: bytes | None, time: bytes | None) -> Origin:
     """Return where a story comes from, of what its row has for its link and for when it was posted.
 
-    `time` is in seconds since 1970, or a date that begins as ISO 8601 has it, 2019-12-26.
+    `time` is in seconds since 1970, or a date that begins as ISO 8601 has it, 2019-12-26. Before
+    the first of all stories nothing was posted: such a number means something else.
     """
     return Origin(site_of(_text(url)), *_year_and_month(_text(time)))
 
@@ -73,7 +75,7 @@ def _year_and_month(time):
         posted = datetime.fromtimestamp(float(time or ""), UTC)
     except (ValueError, OverflowError, OSError):
         return None, None
-    return posted.year, posted.month
+    return (posted.year, posted.month) if posted.year >= FIRST_YEAR else (None, None)
 
 
 @cache

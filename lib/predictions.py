@@ -7,7 +7,7 @@
 
 import heapq
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -45,6 +45,9 @@ def contexts(config: Config, titles: Titles) -> tuple[Context, Context]:
     as many whole validation titles as fit the baseline's block, so that a new title must start.
     """
     baseline = load_preset(config.preset)
+    if config.num_titles < baseline.num_titles:  # which may not give as many tokens
+        smaller = min(baseline.vocab_size, config.vocab_size)
+        baseline = replace(baseline, vocab_size=smaller)
     tokenizer = train_tokenizer(baseline, titles)
     place = next((i for i, title in enumerate(titles.val) if " " in title), 0)
     first = titles.val[place]
@@ -111,8 +114,8 @@ def first_words(
 
     `known` (1, F) is what the model is told of the title. The probability of a word is that of its
     tokens, in its likeliest spelling, and of a word's end after them. Words are spelt from the
-    likeliest beginning on, `most` beginnings at most, until no other can be as likely as those
-    found.
+    likeliest beginning on, by the fifty likeliest tokens after each, `most` beginnings at most,
+    until no other can be as likely as those found.
     """
     device = next(model.parameters()).device
     spaced = torch.tensor([tokenizer.token(i)[:1] == " " for i in range(tokenizer.vocab_size)])

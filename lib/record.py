@@ -268,7 +268,7 @@ def refuse_other_stories(records: list[dict], titles: Titles) -> None:
 
 
 def load_model(out: str | Path, preset: str, step: str) -> tuple[GPT, Tokenizer]:
-    """Return the trained model of `step` on `preset`, ready to evaluate, and its tokenizer.
+    """Return the trained model and tokenizer of `step` on `preset`, both as `lib` itself has them.
 
     Raises FileNotFoundError where no weights lie beside the record, ValueError where they are not
     those that the record was made of.

@@ -60,7 +60,7 @@ class Run:
     steps: int
     curve: list[dict]
     created: str  # when the training ended, UTC
-    speed: dict  # seconds, tokens_per_second, peak_memory_bytes
+    speed: dict  # seconds, tokens_per_second, peak_memory_bytes (a CPU's: the process's so far)
     environment: dict  # device, torch, python, precision, threads, commit
     identity: dict  # see `lib.identity`
     accepted: list[str]  # what of it differed where the run was continued, and was vouched for

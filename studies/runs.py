@@ -113,6 +113,13 @@ def refuse_failed(outcomes: dict) -> None:
     raise kind(f"{len(failed)} of {len(outcomes)} runs failed{kept}. {told}")
 
 
+def clear(asked: list[Asked], but=()) -> None:
+    """Remove the checkpoints of all that is `asked`, but what those in `but` left."""
+    for folder in {one.folder for one in asked} - {one.folder for one in but}:
+        with held(folder):
+            Checkpoints(folder, {}, "fresh")
+
+
 def identity_of(config: Config, titles: Titles, workers=None) -> dict:
     """Return the identity that the record of a run of `config` will have, trained by `workers`."""
     if workers is None:
@@ -126,9 +133,7 @@ def identity_of(config: Config, titles: Titles, workers=None) -> dict:
 def _at_once(asked, titles, resume, workers):
     if resume == "fresh":  # here, once: a run that is tried again is to go on
         resume = "same"
-        for one in asked:
-            with held(one.folder):
-                Checkpoints(one.folder, {}, "fresh")
+        clear(asked)
     waiting, running, tries = deque(asked), {}, Counter()
     progress, news = Progress(asked), True
     try:

@@ -22,7 +22,7 @@ from lib.record import read_record
 from lib.steps import LADDER, PUBLIC_BEST, STEPS
 
 from .identity import differing, refuse_other_stories
-from .runs import Asked, identity_of, many, records, refuse_failed
+from .runs import Asked, clear, identity_of, many, records, refuse_failed
 from .statistics import LEVEL, difference, holm, over_titles, standard_error
 from .worker import trained
 
@@ -93,11 +93,10 @@ def train_steps(
     """
     if count < 2:
         raise ValueError(f"{count} seeds have no spread; ask for at least 2.")
-    folder = Path(out) / "_build" / f"seeds-{preset}"
+    folder, how = Path(out) / "_build" / f"seeds-{preset}", resume.replace("fresh", "same")
     outcomes, found = {}, {}
-    if resume != "fresh":
-        for step in steps:  # what would fail after hours fails now
-            _refuse_loss(out, step, preset, titles, count)
+    for step in steps if resume != "fresh" else ():  # what would fail after hours fails now
+        _refuse_loss(out, step, preset, titles, count)
     for together in [steps] if workers else [[step] for step in steps]:
         runs = {step: [] for step in together}
         asked = []
@@ -106,7 +105,9 @@ def train_steps(
             if resume != "fresh":
                 runs[step] += _published(out, step, config, titles, workers)
             asked += _asked(step, config, folder, range(FIRST + len(runs[step]), FIRST + count))
-        for one, outcome in many(asked, titles, resume, workers):
+        if resume == "fresh":
+            clear(asked, but=outcomes)  # each folder once: steps may share it
+        for one, outcome in many(asked, titles, how, workers):
             outcomes[one] = outcome
             mine = [outcomes.get(other) for other in asked if other.name == one.name]
             if not all(isinstance(outcome, dict) for outcome in mine):

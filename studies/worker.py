@@ -1,7 +1,8 @@
 """One run, wherever it is trained: what a worker is asked for, and what it gives back.
 
-- A job is a dictionary of what JSON can hold, and so is what comes of it. It says which code,
-  PyTorch and stories are meant: a worker that has others refuses it by name.
+- A job is a dictionary of what JSON can hold, and so is what comes of it, but for the bytes of
+  files that are sent back. It says which code, PyTorch and stories are meant: a worker that has
+  others refuses it by name.
 - The run is trained in the folder that the job names, where the worker sees that very folder, else
   in one of its own, from the checkpoint that was sent with the job; what it leaves is sent back
   when it ends.

@@ -6,6 +6,8 @@ import shutil
 
 import pytest
 
+from lib.identity import modules
+
 from ..conftest import ROOT
 from .rerun import rerun
 
@@ -13,6 +15,8 @@ from .rerun import rerun
 LINES = {
     "batches": ("step % self.before_start", "(step + 1) % self.before_start", "code.batches"),
     "casing": ("rest.upper() if", "rest.lower() if", "code.casing"),
+    "compare": ("r[key] == records", "r[key] is records", "code.compare"),
+    "counts": ("ORDER = 5", "ORDER = 4", "code.counts"),
     "config": ("val_frac: float = 0.10", "val_frac: float = 0.11", "config.val_frac"),
     "data": ("SPLIT_SEED = 1337", "SPLIT_SEED = 1338", "titles"),
     "evaluate": ("AT_ONCE = 2048, 256", "AT_ONCE = 2048, 128", "code.evaluate"),
@@ -30,6 +34,10 @@ LINES = {
     "objective": ("passes * counted.sum()", "counted.sum()", "code.objective"),
     "dropout": ("LEVELS = 1 << 16", "LEVELS = 1 << 15", "code.dropout"),
 }
+
+
+def test_every_module_that_is_compared_is_changed_here():
+    assert modules().keys() <= LINES.keys()
 
 
 @pytest.fixture(scope="module")

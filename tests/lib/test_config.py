@@ -84,10 +84,15 @@ def test_settings_come_back_from_json(step):
         {"val_frac": 1.0},
         {"dropout": 1.0},
         {"warmup": -0.1},
+        {"epochs": 0},
+        {"evals_per_epoch": 0},
+        {"muon_learning_rate": 0.0, "optimizer": "muon", "betas": (0.9, 0.95)},
+        {"position": "rope", "n_embd": 12, "n_head": 4},
+        {"warmup": 0.5, "decay": 0.6, "schedule": "wsd"},
     ],
 )
 def test_what_cannot_be_is_refused_with_its_name(changes):
-    (name,) = changes
+    name = next(iter(changes))
     with pytest.raises(ValueError, match=name):
         load_preset("smoke", **changes)
 

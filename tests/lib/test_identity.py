@@ -14,7 +14,7 @@ import lib.identity
 from lib import optim
 from lib.config import load_preset
 from lib.data import load_titles
-from lib.identity import code_of, function_of, identity, modules
+from lib.identity import code_of, function_of, identity
 from lib.tokenizer import train_tokenizer
 
 CODE = '''
@@ -83,9 +83,22 @@ class Base:
         return self.factor * x
 
 class Scaler(Base):
+    def __init__(self, by=5):
+        self.by = by
+
     @property
     def twice(self):
         return 2
+
+    @functools.cached_property
+    def thrice(self):
+        return 33
+
+@functools.cache
+def kept(x):
+    return x + 44
+
+scaler = Scaler(6)
 
 def helper(x):
     return deeper(x) + 1
@@ -105,7 +118,13 @@ partly = functools.partial(helper, 3)
 def get_optimizer(model, config, momentum=0.9):
     '''What a notebook defines.'''
     a = lambda x: helper(x) + table["a"][0] + Scaler().scale(2)
-    return [a(1), weights.sum(), made(1), partly()]
+    return [a(1), weights.sum(), made(1), partly(), kept(1), scaler.scale(1)]
+
+class Rotation(torch.nn.Module):
+    def forward(self, x):
+        return x * 77
+
+rotation = Rotation()
 """
 
 
@@ -135,11 +154,19 @@ def found(source, name="get_optimizer"):
         ("partial(helper, 3)", "partial(helper, 4)"),
         ("momentum=0.9", "momentum=0.95"),
         ("helper(x) + table", "helper(x) - table"),
+        ("return 33", "return 34"),
+        ("return x + 44", "return x + 45"),
+        ("scaler = Scaler(6)", "scaler = Scaler(7)"),
     ],
 )
 def test_a_notebooks_function_is_another_where_anything_that_it_reaches_is(old, new):
     assert NOTEBOOK.count(old) == 1
     assert found(NOTEBOOK.replace(old, new)) != found(NOTEBOOK)
+
+
+def test_an_object_of_a_notebook_is_another_where_its_class_is():
+    source = NOTEBOOK.replace("return x * 77", "return x * 78")
+    assert found(source, "rotation") != found(NOTEBOOK, "rotation") == found(NOTEBOOK, "rotation")
 
 
 @pytest.mark.parametrize(
@@ -236,9 +263,9 @@ def test_what_a_runs_numbers_depend_on_is_all_there():
     finally:
         torch.set_num_threads(threads)
     assert of(tokenizer=_Another(*_state()))["notebook"].keys() == {"tokenizer"}
-    assert set(plain["code"]) == set(modules()) >= {
-        "batches", "casing", "evaluate", "model", "optim", "predictions", "record", "tokenizer",
-        "train",
+    assert set(plain["code"]) == {
+        "batches", "casing", "compare", "counts", "details", "device", "dropout", "evaluate",
+        "model", "objective", "optim", "predictions", "record", "tokenizer", "train", "watch",
     }  # fmt: skip
 
 

@@ -64,7 +64,12 @@ def test_nothing_is_fetched_and_nothing_kept(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("time", "year", "month"),
     [
-        (b"0", 1970, 1),
+        (b"0", None, None),
+        (b"20191226", None, None),  # no seconds, and no date that is known
+        (b"2019", None, None),
+        (b"1136073599", None, None),  # the last second of 2005
+        (b"1136073600", 2006, 1),
+        (b"2019-12-31T23:30:00-05:00", 2019, 12),
         (b"1577404799", 2019, 12),  # 26 December 2019, a second before midnight, UTC
         (b"1577836800", 2020, 1),  # the first second of 2020, UTC
         (b"1577404799.5", 2019, 12),

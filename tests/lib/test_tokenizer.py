@@ -1,5 +1,7 @@
-"""Both tokenizers against their libraries driven directly, and every kind of title through them."""
+"""The tokenizers against their libraries driven directly, and every kind of title through them."""
 
+import json
+import random
 import re
 from functools import cache
 
@@ -7,17 +9,20 @@ import pytest
 import sentencepiece
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as HFTokenizer
+from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from lib.casing import fold_case, unfold_case
 from lib.config import Config
 from lib.data import Titles
 from lib.synthetic import synthetic_titles
-from lib.tokenizer import Tokenizer, train_tokenizer
+from lib.tokenizer import Tokenizer, _in_order, train_tokenizer
 
 from ..reference import encode, train_bpe
 
-KINDS = ("bpe", "sp_bpe", "sp_unigram", "sp_bpe_case")
-SPACE = {"bpe": " ", "sp_bpe": "", "sp_unigram": "", "sp_bpe_case": " "}  # before each title
+BYTE_LEVEL, SENTENCEPIECE = ("bpe", "unigram"), ("sp_bpe", "sp_unigram", "sp_bpe_case")
+KINDS = (*BYTE_LEVEL, *SENTENCEPIECE)
+SPACE = {"bpe": " ", "unigram": " ", "sp_bpe": "", "sp_unigram": "", "sp_bpe_case": " "}
 VOCAB = 600
 CORPUS = synthetic_titles()[:600]
 TRAIN = [*CORPUS[:540], "Is a < b > c?"]
@@ -112,7 +117,36 @@ def test_bpe_is_the_challenges():
         assert tokenizer.decode(ids) == itself.decode(ids)
 
 
-@pytest.mark.parametrize("kind", KINDS[1:])
+def test_unigram_is_the_tokenizers_librarys_own():
+    itself = HFTokenizer(models.Unigram())
+    itself.pre_tokenizer, itself.decoder = pre_tokenizers.ByteLevel(), decoders.ByteLevel()
+    settings = {"special_tokens": ["<pad>", "<eos>", "<unk>"], "unk_token": "<unk>"}
+    trainer = trainers.UnigramTrainer(vocab_size=VOCAB, show_progress=False, **settings)
+    itself.train_from_iterator(TRAIN + VAL, trainer)
+    itself.encode_special_tokens = True
+    tokenizer = trained("unigram")
+    assert tokenizer.vocab_size == itself.get_vocab_size() == VOCAB
+    pieces = tokenizer._model.id_to_token  # the ids are in another order
+    for title in CORPUS + VAL:
+        assert list(map(pieces, tokenizer.encode([title])[0])) == itself.encode(title).tokens
+
+
+def test_a_unigrams_state_is_in_one_order_whatever_the_librarys_was():
+    """Scores that differ in their last digits, and letters that share the lowest, as they come."""
+    state = json.loads(trained("unigram").state)
+    vocab = state["model"]["vocab"]
+    lowest, chance = min(score for _, score in vocab), random.Random(0)
+    pieces = [[piece, score + 1e-9] for piece, score in vocab[3:]]
+    kept = [entry for entry, (_, score) in zip(pieces, vocab[3:], strict=True) if score == lowest]
+    assert len(kept) > 10
+    for i, entry in enumerate(chance.sample(kept, len(kept))):
+        entry[1] = lowest + i * 1e-4
+    chance.shuffle(pieces)
+    state["model"]["vocab"] = vocab[:3] + pieces
+    assert _in_order(json.dumps(state)).encode() == trained("unigram").state
+
+
+@pytest.mark.parametrize("kind", SENTENCEPIECE)
 def test_it_is_sentencepieces(kind, tmp_path):
     itself = sentencepiece_itself(kind, TRAIN + VAL, tmp_path)
     tokenizer = trained(kind)
@@ -124,7 +158,7 @@ def test_it_is_sentencepieces(kind, tmp_path):
         assert given_to(kind, tokenizer.decode(ids).removeprefix(SPACE[kind])) == itself.decode(ids)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["bpe", *SENTENCEPIECE])
 def test_the_titles_it_is_trained_on(kind, tmp_path):
     """Trained on `train` alone, it has not seen the words of the validation titles."""
     tokenizer = train_tokenizer(config(kind, seen="train"), titles(TRAIN, VAL * 20))
@@ -223,6 +257,7 @@ def test_a_token_alone_is_readable(kind):
     assert tokens[tokenizer.eos_id] == "<eos>"
     whole = {
         "bpe": {" –", " Show"},
+        "unigram": {" spreadsheet", "<0xE2><0x80>"},
         "sp_bpe": {" –", "Show"},
         "sp_unigram": {"–"},
         "sp_bpe_case": {" –", " show", "⇧", "⇈"},
@@ -256,14 +291,14 @@ def test_one_title_or_the_same_title_again(kind, corpus):
     assert tokenizer.lossy(corpus) == []
 
 
-@pytest.mark.parametrize("kind", ["sp_bpe", "sp_unigram", "sp_bpe_case"])
+@pytest.mark.parametrize("kind", SENTENCEPIECE)
 @pytest.mark.parametrize("corpus", [CORPUS, ["日本語"] * 50])
 def test_a_vocabulary_too_small_for_the_bytes(kind, corpus):
     with pytest.raises(ValueError, match="vocabulary of 259 tokens is too small"):
         train_tokenizer(config(kind, 259), titles(corpus))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["bpe", *SENTENCEPIECE])
 def test_a_very_long_title_is_not_left_out_of_training(kind):
     corpus = [*TRAIN, "zyxwvu " * 5_000]
     tokenizer = train_tokenizer(config(kind), titles(corpus))
@@ -291,10 +326,10 @@ title = st.one_of(
 @given(batch=st.lists(title, min_size=1, max_size=5))
 def test_any_title_comes_back_or_is_counted(kind, batch):
     """A title is lossy where it holds U+2581 (`sp_…`), a byte never seen in training or a leading
-    space (`bpe`), and nowhere else."""
+    space (the others), and nowhere else."""
     tokenizer = trained(kind)
     seen = set("".join(TRAIN + VAL).encode()) | {ord(" ")}
-    if kind == "bpe":
+    if kind in BYTE_LEVEL:
         expected = [t for t in batch if t.startswith(" ") or not set(t.encode()) <= seen]
     else:
         expected = [t for t in batch if "\u2581" in t]
@@ -310,6 +345,7 @@ def test_any_title_comes_back_or_is_counted(kind, batch):
 @given(batch=st.lists(title, min_size=1, max_size=3))
 def test_any_title_can_be_trained_on(kind, batch):
     stripped = [t.strip() for t in batch if t.strip()]
-    tokenizer = train_tokenizer(config(kind, 700), titles(CORPUS + stripped))
-    lossy = [t for t in stripped if "\u2581" in t] if kind != "bpe" else []
+    size = 600 if kind == "unigram" else 700  # which these titles give in each kind
+    tokenizer = train_tokenizer(config(kind, size), titles(CORPUS + stripped))
+    lossy = [t for t in stripped if "\u2581" in t] if kind in SENTENCEPIECE else []
     assert tokenizer.lossy(stripped) == lossy

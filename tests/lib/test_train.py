@@ -14,7 +14,7 @@ import torch
 
 from lib.batches import IGNORED, cuts, windows
 from lib.checkpoint import Checkpoints
-from lib.config import load_preset
+from lib.config import LATER, load_preset
 from lib.counts import Counts
 from lib.data import load_titles
 from lib.evaluate import token_losses
@@ -252,24 +252,73 @@ def test_too_few_titles_for_a_batch_are_refused():
         train(CONFIG.change(batch_size=4096), TITLES)
 
 
-def test_what_differs_is_refused_accepted_or_trained_again(stopped, whole, tmp_path, capsys):
-    other = CONFIG.change(dropout=0.3, weight_decay=0.5)
+def test_what_differs_is_refused_accepted_or_trained_again(stopped, whole, capsys, identity_with):
+    identity_with(code={"model": "0" * 16}, torch="9.9")
     with pytest.raises(ValueError, match=r"--fresh.*--accept.*out") as refused:
-        train(other, TITLES, folder=stopped)
-    assert "its config.weight_decay is 0.0, this run's is 0.5" in str(refused.value)
-    accepted = train(other, TITLES, folder=stopped, resume="accept")
-    assert accepted.accepted == ["config.dropout", "config.weight_decay"]
+        train(CONFIG, TITLES, folder=stopped)
+    assert "its code.model is" in str(refused.value)
+    accepted = train(CONFIG, TITLES, folder=stopped, resume="accept")
+    assert accepted.accepted == ["code.model", "torch"]
     assert 0 < accepted.resumed < accepted.steps
-    before = [point for point in accepted.curve if point["step"] <= accepted.resumed]
-    assert before == whole.curve[: len(before)] and len(before) == 5
-    assert "config.dropout, config.weight_decay; accepted" in capsys.readouterr().out
-    again = train(other, TITLES, folder=stopped)  # it is this run's own by now, and says so still
+    same(accepted, whole)
+    assert "code.model, torch; accepted" in capsys.readouterr().out
+    again = train(CONFIG, TITLES, folder=stopped)  # it is this run's own by now, and says so still
     assert again.accepted == accepted.accepted and again.resumed == again.steps
-    fresh = train(other, TITLES, folder=stopped, resume="fresh")
+    fresh = train(CONFIG, TITLES, folder=stopped, resume="fresh")
     assert fresh.accepted == [] and fresh.resumed == 0
-    same(fresh, train(other, TITLES))
     with pytest.raises(ValueError, match="resume is 'always'"):
-        train(other, TITLES, folder=stopped, resume="always")
+        train(CONFIG, TITLES, folder=stopped, resume="always")
+
+
+@pytest.fixture
+def identity_with(monkeypatch):
+    """A function that changes what a run is compared by: `code` a part of it, all else whole."""
+    import lib.train as module
+
+    own = module.identity
+
+    def change(code=None, **changes):
+        def changed(*arguments, **functions):
+            found = own(*arguments, **functions)
+            return {**found, "code": {**found["code"], **(code or {})}, **changes}
+
+        monkeypatch.setattr(module, "identity", changed)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"learning_rate": 1e-4}, {"n_embd": 64}, {"epochs": 5}, {"dropout": 0.3}, "titles", "known"],
+)
+def test_a_run_of_other_settings_or_titles_is_not_continued_whoever_vouches(
+    stopped, change, identity_with
+):
+    config, named = CONFIG, change
+    if isinstance(change, str):
+        identity_with(**{change: "another"})
+    else:
+        config, named = CONFIG.change(**change), f"config.{next(iter(change))}"
+    with pytest.raises(ValueError, match=rf"its {named} is") as refused:
+        train(config, TITLES, folder=stopped, resume="accept")
+    assert "--accept" not in str(refused.value) and "--fresh" in str(refused.value)
+
+
+def test_a_setting_that_came_later_is_no_other_setting(tmp_path):
+    known = {"config": CONFIG.as_dict(), "code": "a"}
+    before = {name: value for name, value in known["config"].items() if name not in LATER}
+    Checkpoints(tmp_path, known | {"config": before}).save(1, {"all": 1})
+    newest = Checkpoints(tmp_path, known).latest(torch.device("cpu"))
+    assert newest == ({"all": 1}, [])
+
+
+def test_what_a_killed_process_had_begun_to_write_goes(tmp_path):
+    Checkpoints(tmp_path, {}).save(1, {})
+    begun, other = tmp_path / "step-00000002.pt.123.tmp", tmp_path / "other.tmp"
+    for path in (begun, other):
+        path.write_bytes(b"half")
+    Checkpoints(tmp_path, {})
+    assert not begun.exists() and other.exists() and list(tmp_path.glob("step-*.pt"))
 
 
 def test_a_long_value_is_cut_where_it_begins_to_differ(tmp_path):

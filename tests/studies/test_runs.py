@@ -266,15 +266,18 @@ def test_the_identity_of_a_run_is_that_of_the_worker(here, tmp_path):
     assert known == runs.identity_of(CONFIG, TITLES) == here[1][0]["identity"]
 
 
-def test_checkpoints_of_another_run_stop_all_and_end_the_workers(tmp_path):
+def test_checkpoints_of_another_run_stop_all_and_end_the_workers(tmp_path, monkeypatch):
     runs.records(asked(tmp_path)[1:2], TITLES)
     others = [Asked("one", one.config.change(dropout=0.3), tmp_path) for one in asked(tmp_path)]
     workers = Workers(3)
     with pytest.raises(ValueError, match=r"one-1338 is of another run: its config\.dropout is"):
         runs.records(others, TITLES, workers=workers)
     assert len(workers.stopped) == 1
-    found = runs.records(others[1:2], TITLES, "accept", Workers())
-    assert found[0]["accepted"] == ["config.dropout"]
+    with pytest.raises(ValueError, match=r"config\.dropout"):  # nor by word
+        runs.records(others[1:2], TITLES, "accept", Workers())
+    other_code(monkeypatch, identity)
+    found = runs.records(asked(tmp_path)[1:2], TITLES, "accept", Workers())
+    assert found[0]["accepted"] == ["code.model"]
 
 
 FOUR = {

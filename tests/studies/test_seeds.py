@@ -237,6 +237,9 @@ def test_a_step_that_only_counts_is_trained_with_the_step_before_it(tmp_path, mo
     alone, counted = seeds.train_steps(list(steps), "smoke", TITLES, tmp_path, 2).values()
     told = [line for line in capsys.readouterr().out.splitlines() if " seed " in line]
     assert ["Trained before." in line for line in told] == [False, False, True, True]
+    seeds.train_steps(list(steps), "smoke", TITLES, tmp_path, 2, "fresh")
+    told = [line for line in capsys.readouterr().out.splitlines() if " seed " in line]
+    assert ["Trained before." in line for line in told] == [False, False, True, True]
     again = [train(steps["05_counting"].change(seed=seed), TITLES) for seed in alone["seeds"]]
     assert counted["full_coverage"] == [run.curve[-1]["full_coverage"] for run in again]
     assert counted["mean"] != alone["mean"]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from book.__main__ import main
 from lib.config import Config
 from lib.data import Titles
 from lib.export import in_8_bits, write_model
@@ -17,7 +18,7 @@ from lib.model import GPT, rope
 from lib.record import read_record
 from lib.steps import STEPS
 from lib.synthetic import synthetic_titles
-from lib.tokenizer import train_tokenizer
+from lib.tokenizer import Tokenizer, train_tokenizer
 
 from ..conftest import ROOT
 
@@ -79,6 +80,34 @@ def test_a_model_is_the_same_bytes_again(tmp_path):
     before = path.read_bytes()
     write_model(tmp_path, model, tokenizer, record)
     assert path.read_bytes() == before
+
+
+def test_a_notebooks_own_tokenizer_is_not_one_that_the_page_knows(tmp_path, capsys):
+    class Lowercasing(Tokenizer):
+        pass
+
+    config, tokenizer, record = make()
+    own, model = Lowercasing(tokenizer.kind, tokenizer.state), GPT(config, tokenizer.vocab_size)
+    assert not write_model(tmp_path, model, own, record)
+    assert "its tokenizer is a notebook's own, Lowercasing" in capsys.readouterr().out
+
+
+def test_the_command_writes_no_model_of_what_its_notebook_brought(tmp_path, capsys, monkeypatch):
+    """Its weights do not have it: what is read back is another model."""
+    config, tokenizer, record = make()
+    record["identity"] = {"notebook": {"rotate": "0" * 16, "get_optimizer": "1" * 16}}
+    weights = tmp_path / "results/smoke/01.pt"
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    model = GPT(config, tokenizer.vocab_size)
+    monkeypatch.setattr("lib.record.load_model", lambda *_: (model, tokenizer))
+    monkeypatch.setattr("lib.record.read_record", lambda *_: record)
+    written = tmp_path / "results/smoke/01/model.bin"
+    for brought, there in ({"rotate"}, False), ({"get_optimizer"}, True), ({"tokenizer"}, True):
+        record["identity"]["notebook"] = dict.fromkeys(brought, "0" * 16)
+        assert main(["export", "--preset", "smoke", "--out", str(tmp_path)]) == 0
+        assert written.exists() == there
+    assert "its notebook brings its rotate" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
