@@ -19,7 +19,7 @@ from .run import ON_CPU, BookError, prepare_cpu, publish, resolve_stories, run
 STORIES = """'hub', or the path of a file: parquet, csv, tsv, jsonl or txt, also gzipped (default:
 the variable HN_STORIES, else the hub; smoke makes its own)"""
 FRESH = "train again what was trained before, and execute again what was executed"
-ACCEPT = "take checkpoints of other code or settings too: you vouch that it does not matter"
+ACCEPT = "take checkpoints of other code or PyTorch too: you vouch that it does not matter"
 THEME = "the official book-theme, the plain one, or whichever can be had (default: %(default)s)"
 THEMES = ("auto", "book", "plain")
 WORKERS = """train N runs at once, each on its share of the cores, or on a GPU of its own where

@@ -95,7 +95,7 @@ def run(
     What finished there before is left as it is, and a run that was stopped continues. A notebook
     that needs more than titles is left out where a file has no more, unless it is `step`. With
     `resume` "fresh" the notebooks asked for are executed and trained again from the start, with
-    "accept" checkpoints of other code or settings are taken too, and their records say so.
+    "accept" checkpoints of other code or PyTorch are taken too, and their records say so.
 
     Raises ValueError for an unknown preset or step, for two notebooks of one step or label, and for
     stories that cannot be used; BookError where a cell fails: that notebook is kept as it is.
