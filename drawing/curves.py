@@ -41,6 +41,9 @@ def loss_curves(out, label: str, records: list[dict]) -> Drawing:
                 axes.plot(*zip(*curve, strict=True), ":", color=color(last["step"]))
                 ends.append((curve[-1][1], f"as the challenge\nprints it {curve[-1][1]:.3f}", GREY))
         axes.axhline(unigram, color=GREY, linestyle="--", linewidth=1)
+        if len(records) > 1:  # what the first step left does not press the rest together
+            later = [p["full_coverage"] for r in records for p in r["curve"][1:] or r["curve"]]
+            axes.set_ylim(top=max(unigram, *later) + 0.05 * (max(later) - min(later)))
         ends.append((unigram, f"unigram\n{unigram:.3f}", GREY))
         _label_ends(axes, ends)
         axes.set(xlabel="epoch", ylabel=LOSS, xlim=(0, None), title=caption(last))
@@ -87,9 +90,12 @@ def loss_by_word(out, label: str, losses: dict, records: list[dict]) -> Drawing:
 def loss_by_batch(out, label: str, record: dict, sweep: list[dict]) -> Drawing:
     """Draw what one trained model scores as the batch of its evaluation grows.
 
-    `sweep` are `{batch, official, coverage, full_coverage}`, from the smallest batch on.
+    `sweep` are `{batch, official, coverage, full_coverage}`, from the smallest batch on; the
+    record's own batch is added to them.
     """
-    data = pd.DataFrame(sweep)
+    kept = ("official", "coverage", "full_coverage")
+    itself = {"batch": record["config"]["batch_size"], **{n: record["losses"][n] for n in kept}}
+    data = pd.DataFrame([*sweep, itself]).drop_duplicates("batch").sort_values("batch")
     data["official / coverage"] = data["official"] / data["coverage"]
     own, low = color(record["step"]), data.loc[data["official"].idxmin()]
     full = data["full_coverage"].iloc[0]
@@ -97,7 +103,7 @@ def loss_by_batch(out, label: str, record: dict, sweep: list[dict]) -> Drawing:
     def plot(axes):
         axes.plot(data["batch"], data["full_coverage"], color=own)
         axes.plot(data["batch"], data["official / coverage"], color=GREY, linewidth=1)
-        axes.plot(data["batch"], data["official"], ":", color=own)
+        axes.plot(data["batch"], data["official"], ":", marker="o", markersize=3, color=own)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda batch, _: f"{batch:g}")
         axes.margins(y=0.3)
@@ -161,20 +167,55 @@ def gains_by_size(out, label: str, gains: dict[str, dict[str, float]]) -> Drawin
 
 
 def _label_ends(axes, ends):
-    """Write each (height, text, colour) right of the axes, moved apart where they would touch."""
+    """Write each (height, text, colour) right of the axes, a thin line from where it belongs."""
     low, high = axes.get_ylim()
-    line = (high - low) / 14  # one line of text
-    bottom = -np.inf
-    for height, text, own in sorted(ends):
-        lines = text.count("\n") + 1
-        place = max(height, bottom + line * lines / 2)
-        bottom = place + line * (lines / 2 + 0.2)
+    line, ends = (high - low) / 14, sorted(ends)  # one line of text
+    sizes = [line * (text.count("\n") + 1.2) for _, text, _ in ends]
+    places = _apart([height for height, *_ in ends], sizes, low)
+    where = ("axes fraction", "data")
+    for (height, text, own), place in zip(ends, places, strict=True):
         axes.annotate(
             text,
-            (1.02, place),
-            xycoords=("axes fraction", "data"),
+            (1, height),
+            (1.06, place),
+            xycoords=where,
+            textcoords=where,
             color=own,
             va="center",
             annotation_clip=False,
             fontsize=10,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": own,
+                "linewidth": 0.8,
+                "shrinkA": 2,
+                "shrinkB": 0,
+                "relpos": (0, 0.5),
+            },
         )
+
+
+def _apart(heights, sizes, low):
+    """Return a place for each of `heights`, which ascend, so that what is as tall as `sizes` fits.
+
+    As near to the heights as can be, and none below `low`.
+    """
+    blocks = []  # of labels that touch: where each would have the block begin, and their sizes
+    for height, size in zip(heights, sizes, strict=True):
+        begins, tall = [height - size / 2], [size]
+        while blocks and _begin(blocks[-1][0], low) + sum(blocks[-1][1]) > _begin(begins, low):
+            before, those = blocks.pop()
+            begins = [*before, *(begin - sum(those) for begin in begins)]
+            tall = [*those, *tall]
+        blocks.append((begins, tall))
+    places = []
+    for begins, tall in blocks:
+        at = _begin(begins, low)
+        for size in tall:
+            places.append(at + size / 2)
+            at += size
+    return places
+
+
+def _begin(begins, low):
+    return max(low, sum(begins) / len(begins))

@@ -131,8 +131,13 @@ def pairs(
     alt = f"{what}, {columns[0]} and {columns[1]}: " + "; ".join(
         f"{r['name']} {told(r['first'])} and {r.get('note') or told(r['second'])}" for r in rows
     )
-    data = [[r["name"], r["first"], r["second"], r.get("note", "")] for r in rows]
-    data = pd.DataFrame(data, columns=["name", *columns, "note"])
+    names = ["name", *columns, "least", "most", "note"]
+    ranges = (r.get("range", (None, None)) for r in rows)
+    data = [
+        [r["name"], r["first"], r["second"], *span, r.get("note", "")]
+        for r, span in zip(rows, ranges, strict=True)
+    ]
+    data = pd.DataFrame(data, columns=names).dropna(axis="columns", how="all")
     return draw(out, label, data, alt, plot, 1.3 + 0.36 * len(rows))
 
 
@@ -179,6 +184,8 @@ def ladder(out, label: str, record: dict) -> Drawing:
     )
     columns = ["name", "title", "gain", "low", "high", "p", "p_holm", "kept", "mean", "seconds"]
     data = pd.DataFrame([{name: rung.get(name) for name in columns} for rung in rungs])
+    for end in ("low", "high"):
+        data[f"titles_{end}"] = [rung.get("titles", {}).get(end) for rung in rungs]
     return draw(out, label, data, alt, plot, 1.3 + 0.4 * len(rungs))
 
 

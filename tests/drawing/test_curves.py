@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from drawing import curves
 from drawing.style import GREY, color
@@ -109,14 +111,16 @@ def test_a_loss_by_batch_falls_where_tokens_are_left_out(tmp_path, drawn):
     sweep = [
         {"batch": 1, "official": 1.50, "coverage": 1.0, "full_coverage": 1.5},
         {"batch": 8, "official": 0.75, "coverage": 0.6, "full_coverage": 1.5},
-        {"batch": 16, "official": 1.20, "coverage": 0.8, "full_coverage": 1.5},
+        {"batch": 17, "official": 0.90, "coverage": 0.7, "full_coverage": 1.5},
     ]
-    curves.loss_by_batch(tmp_path, "batch", TWO, sweep)
+    own = {"official": 1.20, "coverage": 0.8, "full_coverage": 1.5}
+    curves.loss_by_batch(tmp_path, "batch", {**TWO, "losses": own}, sweep)
     (axes,) = drawn
     own = color("02_adamw")
-    assert lines(axes)[own] == [[1, 1.5], [8, 1.5], [16, 1.5]]
-    assert lines(axes)[GREY] == [[1, 1.5], [8, pytest.approx(1.25)], [16, pytest.approx(1.5)]]
-    assert lines(axes, ":") == {own: [[1, 1.5], [8, 0.75], [16, 1.2]]}
+    assert lines(axes)[own] == [[1, 1.5], [8, 1.5], [16, 1.5], [17, 1.5]]
+    divided = [[1, 1.5], [8, 1.25], [16, 1.5], [17, 0.9 / 0.7]]
+    assert np.array(lines(axes)[GREY]) == pytest.approx(np.array(divided))
+    assert lines(axes, ":") == {own: [[1, 1.5], [8, 0.75], [16, 1.2], [17, 0.9]]}
     assert [16, 0] in [line.get_xydata()[0].tolist() for line in axes.lines]  # the preset's batch
     written = {text.get_text(): text.xy for text in axes.texts}
     assert written["as printed 0.750"] == (8, 0.75)
@@ -133,3 +137,32 @@ def test_a_step_gains_so_much_on_each_preset(tmp_path, drawn):
     assert found[color("03_rope_vocab")] == [[0, -0.1], [1, 0.2]]
     assert "RoPE + vocabulary\n+0.200" in texts(axes)
     assert "on tiny AdamW +0.400, RoPE + vocabulary -0.100; on small" in drawing.alt
+
+
+@given(st.lists(st.floats(-3, 3), min_size=1, max_size=8), st.floats(0.01, 2))
+def test_labels_do_not_touch_and_stand_as_near_as_they_can(heights, size):
+    heights = sorted(heights)
+    places = curves._apart(heights, [size] * len(heights), low=-3)
+    gaps = np.diff(places)
+    assert all(gaps >= size - 1e-9) and places[0] >= -3 + size / 2 - 1e-9
+    free = all(np.diff(heights) >= size) and heights[0] >= -3 + size / 2
+    assert not free or places == pytest.approx(heights)
+    # Where two labels touch they do so around their heights: no block can move and be nearer.
+    block = [0]
+    for i in range(1, len(places) + 1):
+        if i < len(places) and gaps[i - 1] < size + 1e-9:
+            block.append(i)
+            continue
+        off = np.mean([places[j] - heights[j] for j in block])
+        assert abs(off) < 1e-9 or (off > 0 and places[block[0]] == pytest.approx(-3 + size / 2))
+        block = [i]
+
+
+def test_labels_of_two_sizes_are_moved_apart_by_half_of_both():
+    assert curves._apart([1, 1], [2, 4], low=-9) == pytest.approx([-0.5, 2.5])
+
+
+def test_what_the_first_step_left_does_not_press_the_others_together(tmp_path, drawn):
+    high = make_record("02_adamw", "High", [(0.1, 9.0, 8.0), (1, 1.5, 1.4), (7, 1.25, 1.0)])
+    curves.loss_curves(tmp_path, "loss", [ONE, high])
+    assert 2.2 < drawn[0].get_ylim()[1] < 2.3  # of the later points and the unigram

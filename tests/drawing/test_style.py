@@ -34,7 +34,7 @@ def make_record(step):
         "stories": {"source": "file"},
         "config": {"batch_size": 16, "block_size": 128},
         "tokenizer": {"lossless": True},
-        "losses": {"unigram": 1.9, "full_coverage": 1.5},
+        "losses": {"unigram": 1.9, "full_coverage": 1.5, "official": 1.4, "coverage": 0.9},
         "curve": [dict(zip(names, point, strict=True)) for point in points],
         "predictions": [{"context": "a", "top": [{"token": "b", "p": 0.5}], "target": "b"}],
     }
