@@ -93,20 +93,19 @@ def train_steps(
     """
     if count < 2:
         raise ValueError(f"{count} seeds have no spread; ask for at least 2.")
-    folder, how = Path(out) / "_build" / f"seeds-{preset}", resume.replace("fresh", "same")
-    outcomes, found = {}, {}
+    folder, outcomes, found = Path(out) / "_build" / f"seeds-{preset}", {}, {}
+    how = "same" if resume == "fresh" else resume
     for step in steps if resume != "fresh" else ():  # what would fail after hours fails now
         _refuse_loss(out, step, preset, titles, count)
     for together in [steps] if workers else [[step] for step in steps]:
-        runs = {step: [] for step in together}
-        asked = []
+        runs, asked = {step: [] for step in together}, []
         for step in runs:
             config = load_step(step, preset)
             if resume != "fresh":
                 runs[step] += _published(out, step, config, titles, workers)
             asked += _asked(step, config, folder, range(FIRST + len(runs[step]), FIRST + count))
-        if resume == "fresh":
-            clear(asked, but=outcomes)  # each folder once: steps may share it
+        if resume == "fresh":  # each folder once: steps may share it
+            clear(asked, but=outcomes)
         for one, outcome in many(asked, titles, how, workers):
             outcomes[one] = outcome
             mine = [outcomes.get(other) for other in asked if other.name == one.name]

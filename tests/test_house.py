@@ -7,6 +7,9 @@ import re
 import nbformat
 import pytest
 
+from lib.record import read_record
+from studies.peers import read_peers
+
 from .conftest import ROOT
 
 # What each room stands on. A notebook may import the packages, but not the book that holds it.
@@ -134,4 +137,8 @@ def test_the_readme_tells_the_losses_of_the_published_run():
     )
     losses = [f"{record['losses']['full_coverage']:.3f}" for record in (first, last)]
     said = f"On {first['titles']['train']:,} headlines (preset `{preset}`) the loss fell from "
-    assert f"{said}{losses[0]} to {losses[1]} nats" in (ROOT / "README.md").read_text("utf-8")
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert f"{said}{losses[0]} to {losses[1]} nats" in readme
+    full = read_record(ROOT, "full", "01_baseline")["losses"]["official"]
+    theirs = read_peers()["baseline"]["reported"]
+    assert f"prints {full:.3f} on our headlines, where the challenge has {theirs:.3f}" in readme
