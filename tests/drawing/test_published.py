@@ -120,7 +120,7 @@ def draw_repeated(out, steps, measured):
         for record in steps
     ]
     what = "Full-coverage loss of each step"
-    columns = ("titles in training as well", "other titles")
+    columns = (f"{measured['repeated']['count']} titles in training as well", "other titles")
     title = caption(steps[0])
     rows.pairs(out, "repeated_titles", lines, columns=columns, what=what, title=title)
 
