@@ -15,6 +15,14 @@ def test_the_rate_is_the_one_that_was_asked(rate):
     assert dropped == pytest.approx(rate, abs=5 * (rate * (1 - rate) / count) ** 0.5)
 
 
+@pytest.mark.parametrize("rate", [0.05, 0.1, 0.2, 1 / 3, 0.5, 0.9])
+def test_of_all_that_can_be_drawn_the_rate_drops_within_a_ten_thousandth(rate, monkeypatch):
+    everything = torch.arange(1 << 16).to(torch.int16).view(torch.int64)
+    monkeypatch.setattr(torch.Tensor, "random_", lambda self, *_: self.copy_(everything))
+    dropped = (dropout(torch.ones(1 << 16), rate) == 0).double().mean().item()
+    assert abs(dropped - rate) < 1e-4
+
+
 def test_what_is_kept_is_scaled_so_that_the_mean_stays():
     torch.manual_seed(0)
     y = dropout(torch.full((1000, 1000), 3.0), 0.25)

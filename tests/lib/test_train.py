@@ -17,7 +17,7 @@ from lib.checkpoint import Checkpoints
 from lib.config import LATER, load_preset
 from lib.counts import Counts
 from lib.data import load_titles
-from lib.evaluate import token_losses
+from lib.evaluate import characters, token_losses, total
 from lib.files import held
 from lib.train import train
 
@@ -52,6 +52,16 @@ def test_evaluations_are_at_the_first_step_every_third_of_an_epoch_and_the_last(
     third = batches // 3
     expected = {1, 4 * batches} | set(range(third, 4 * batches + 1, third))
     assert [point["step"] for point in whole.curve] == sorted(expected)
+
+
+def test_a_point_of_the_curve_in_bf16_is_within_a_thousandth_of_fp32(whole):
+    found = [
+        total(token_losses(whole.model, whole.val_ids, whole.model.block_size, bf16))
+        / characters(TITLES.val)
+        for bf16 in (False, True)
+    ]
+    assert 0 < abs(found[1] - found[0]) < 1e-3
+    assert found[0] == whole.curve[-1]["full_coverage"]
 
 
 EVERYTHING = CONFIG.change(

@@ -1,4 +1,4 @@
-"""The table of steps gets the public recipe of the same preset beside them, where there is one."""
+"""The notebook that compares the steps: what it reads, and that published records are enough."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from drawing import tables
 from lib.steps import STEPS
 
 from ..conftest import ROOT
-from .test_notebooks import cell
+from .test_notebooks import cell, read
 
 
 @pytest.mark.parametrize("there", [[], ["public_best"], ["public_best", "public_best_own"]])
@@ -27,3 +27,24 @@ def test_the_table_is_given_the_steps_and_the_public_recipe(tmp_path, monkeypatc
     ((records, others),) = given
     assert [r["step"] for r in records] == list(STEPS)  # what sees more is not ranked with them
     assert [r["step"] for r in others] == there
+
+
+def test_it_runs_on_what_is_published_without_weights_or_stories(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("this is not published")
+
+    monkeypatch.setattr("torch.load", refuse)
+    monkeypatch.setattr("lib.data.load_titles", refuse)
+    names = {}
+    code = [c.source for c in read("results").cells if c.cell_type == "code"]
+    setup, parameters, *cells = code
+    assert "REPOSITORY" in setup and 'preset = "full"' in parameters
+    given = {"preset": "small", "stories": "hub", "out": str(tmp_path), "resume": "same"}
+    names |= given
+    for source in cells:
+        exec(source, names)
+    drawn = {path.stem for path in (tmp_path / "figures").glob("*.svg")}
+    assert drawn == {"loss_by_step", "gains_by_size", "loss_by_word"}
+    assert (tmp_path / "figures" / "loss_by_step.svg").read_bytes() == (
+        ROOT / "figures" / "loss_by_step.svg"
+    ).read_bytes()

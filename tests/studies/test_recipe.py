@@ -20,6 +20,77 @@ PEERS = Path(__file__).parents[2] / "peers.csv"
 RECIPE = load_step("public_best", "full")
 
 
+# What its author's own configuration says, by the author's names: at eefc38f of
+# https://github.com/arshchawla21/mainrun, config.json in the folder that the row best_pinned of
+# peers.csv links to. (Positions and norms are those of its second model, `gpt_v2`, whatever
+# `pos_type` and `norm_type` say.)
+THEIRS = {
+    "block_size": 256,
+    "batch_size": 16,
+    "vocab_size": 16_000,
+    "n_layer": 12,
+    "n_head": 8,
+    "d_model": 512,
+    "dropout": 0.2,
+    "lr": 0.01,
+    "lr_hybird": 0.0003,
+    "weight_decay": 0.01,
+    "evals_per_epoch": 3,
+    "token_type": "unigram",
+    "optim_type": "wsd",
+    "optim_alg": "muonhybrid",
+    "warmup_frac": 0.05,
+    "decay_frac": 0.1,
+    "decay_type": "sqrt",
+    "bias": "off",
+    "title_masking": True,
+    "attn_type": "output_gated",
+    "residual": "layerscale",
+    "rdrop": 2.0,
+    "muon_weight_decay": 0.1,
+    "epochs": 7,
+    "seed": 1337,
+    "num_titles": 100_000,
+    "val_frac": 0.1,
+}
+
+
+def test_its_settings_are_those_of_its_authors_own_configuration():
+    own = load_step("public_best_own", "full")
+    assert own.change(n_layer=RECIPE.n_layer) == RECIPE
+    schedule, _, decay_type = own.schedule.partition("_")
+    ours = {
+        "block_size": own.window,
+        "batch_size": own.batch_size * own.batch_factor,
+        "vocab_size": own.vocab_size,
+        "n_layer": own.n_layer,
+        "n_head": own.n_head,
+        "d_model": own.n_embd,
+        "dropout": own.dropout,
+        "lr": own.muon_learning_rate,
+        "lr_hybird": own.learning_rate,
+        "weight_decay": own.weight_decay,
+        "evals_per_epoch": own.evals_per_epoch,
+        "token_type": own.tokenizer,
+        "optim_type": schedule,
+        "optim_alg": own.optimizer + "hybrid",
+        "warmup_frac": own.warmup,
+        "decay_frac": own.decay,
+        "decay_type": decay_type,
+        "bias": "on" if own.bias else "off",
+        "title_masking": own.title_mask,
+        "attn_type": {"head": "output_gated"}[own.gate],
+        "residual": "layerscale" if own.layer_scale else "none",
+        "rdrop": own.r_drop,
+        "muon_weight_decay": own.muon_weight_decay,
+        "epochs": own.epochs,
+        "seed": own.seed,
+        "num_titles": own.num_titles,
+        "val_frac": own.val_frac,
+    }
+    assert ours == THEIRS
+
+
 @pytest.fixture(scope="module")
 def row():
     """The row of the best public result in the table of the challenge's others."""
