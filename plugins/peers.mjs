@@ -66,7 +66,7 @@ const row = (contents, header) => ({
 function peersTable(data, peers) {
   const note =
     'Losses in nats per character, as reported by their authors on their own runs. ' +
-    'Titles: the hub’s old ones, or the new ones of 26 June 2026; the two do not compare. ' +
+    'Titles: the hub’s old ones, or the new ones of June 2026; the two do not compare. ' +
     'Coverage is an estimate, and so is what is divided by it.';
   const { label } = data.options;
   const rows = Object.values(peers).map((peer) => row(cells(peer), undefined));
