@@ -206,20 +206,20 @@ LEVERS = {
 # What `search` tunes together, by the step or recipe whose settings it starts from. A pair
 # is a range, with "log" where it is searched by its logarithm; a list is what may be chosen.
 # A name that ends in _factor multiplies the step's own value, so that a search serves every
-# preset. The recipe's is there to give it the chance that step three had on a small preset.
+# preset. Depth and width are the preset's own. The recipe's is there to give it the chance that
+# step three had on a small preset.
 SEARCHES = {
     "04_lowest_loss": {
         "muon_learning_rate": (0.005, 0.08, "log"),
         "learning_rate": (1e-3, 2e-2, "log"),
         "muon_weight_decay": (0.03, 3.0, "log"),
-        "dropout": (0.0, 0.5),
-        "r_drop": (0.25, 4.0, "log"),
+        "dropout": (0.0, 0.3),
+        "attention_dropout": [False, True],
+        "r_drop": (0.5, 8.0, "log"),
         "decay": (0.2, 0.9),
-        "ema": [0.0, 0.95, 0.98, 0.99],
+        "layer_scale": [0.0, 0.1],
         "batch_factor": [0.5, 1.0, 2.0],
         "vocab_factor": [0.5, 1.0, 2.0],
-        "depth_factor": [1.0, 1.5, 2.0],
-        "width_factor": [0.75, 1.0, 1.5],
     },
     PUBLIC_BEST: {
         "muon_learning_rate": (0.0025, 0.04, "log"),

@@ -66,10 +66,6 @@ def suggest(trial, config: Config, space: dict) -> dict:
         else:
             low, high, *scale = values
             drawn[name] = trial.suggest_float(name, low, high, log=scale == ["log"])
-    factors = {"depth_factor": "n_layer", "width_factor": "n_embd"}
-    for factor, name in factors.items():
-        if factor in drawn:
-            drawn[name] = round(getattr(config, name) * drawn.pop(factor))
     if "batch_factor" in drawn:
         drawn["batch_factor"] *= config.batch_factor
     return drawn
