@@ -137,7 +137,8 @@ def pairs(
         [r["name"], r["first"], r["second"], *span, r.get("note", "")]
         for r, span in zip(rows, ranges, strict=True)
     ]
-    data = pd.DataFrame(data, columns=names).dropna(axis="columns", how="all")
+    data = pd.DataFrame(data, columns=names)
+    data = data.drop(columns=[end for end in ("least", "most") if data[end].isna().all()])
     return draw(out, label, data, alt, plot, 1.3 + 0.36 * len(rows))
 
 

@@ -153,7 +153,7 @@ def _described(thing, seen):
         if id(thing) in seen or not _of_a_notebook(type(thing)):
             return text
         seen.add(id(thing))
-        return [text, _described(type(thing), seen), _described(vars(thing), seen)]
+        return [text, _described(type(thing), seen), _described(getattr(thing, "__dict__", {}), seen)]
     name = f"{thing.__module__}.{thing.__qualname__}"
     if id(thing) in seen or not _of_a_notebook(thing):
         return name
