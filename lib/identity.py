@@ -153,7 +153,8 @@ def _described(thing, seen):
         if id(thing) in seen or not _of_a_notebook(type(thing)):
             return text
         seen.add(id(thing))
-        return [text, _described(type(thing), seen), _described(getattr(thing, "__dict__", {}), seen)]
+        held = getattr(thing, "__dict__", {})
+        return [text, _described(type(thing), seen), _described(held, seen)]
     name = f"{thing.__module__}.{thing.__qualname__}"
     if id(thing) in seen or not _of_a_notebook(thing):
         return name
