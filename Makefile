@@ -61,21 +61,21 @@ publish: setup ## the same, in place: rewrites notebooks/, figures/ and results/
 	$(BOOK) publish $(ON) $(FLAGS)
 
 seeds: DEFAULT = tiny
-seeds: $(VENV)/dev $(if $(RAY),cluster) ## STEP=02_adamw SEEDS=5 PRESET=tiny STORIES=path [WORKERS=2 RAY=auto]: train a step (or all) under several seeds
+seeds: $(VENV)/dev $(if $(RAY),cluster) ## STEP=02_adamw SEEDS=5 PRESET=tiny STORIES=path [WORKERS=2 RAY=auto OUT=folder]: train a step (or all) under several seeds
 	$(BOOK) seeds $(ON) --seeds $(or $(SEEDS),5) $(FLAGS) $(WHERE) $(TO)
 
-peer: setup $(if $(RAY),cluster) ## STORIES=path [PRESET=full RECIPE=public_best_own RAY=auto]: train the best public recipe on the same titles
+peer: setup $(if $(RAY),cluster) ## STORIES=path [PRESET=full RECIPE=public_best_own RAY=auto OUT=folder]: train the best public recipe on the same titles
 	$(BOOK) peer $(ON) $(if $(RECIPE),--recipe $(RECIPE)) $(FLAGS) $(WHERE) $(TO)
 
 ladder search: DEFAULT = tiny
-ladder: $(VENV)/dev $(if $(RAY),cluster) ## STORIES=path [SEEDS=3 PRESET=tiny LEVERS="muon mask" LIKE=tiny WORKERS=2 RAY=auto]: try the changes of step three in turn
+ladder: $(VENV)/dev $(if $(RAY),cluster) ## STORIES=path [SEEDS=3 PRESET=tiny LEVERS="muon mask" LIKE=tiny WORKERS=2 RAY=auto OUT=folder]: try the changes of step three in turn
 	$(BOOK) ladder $(ON) --seeds $(or $(SEEDS),3) $(if $(LEVERS),--levers $(LEVERS)) $(if $(LIKE),--like $(LIKE)) $(FLAGS) $(WHERE) $(TO)
 
-search: $(VENV)/dev ## STORIES=path [STEP=public_best TRIALS=20 PRESET=tiny LIKE=tiny STORAGE=url]: tune a step's settings together
+search: $(VENV)/dev ## STORIES=path [STEP=public_best TRIALS=20 PRESET=tiny LIKE=tiny STORAGE=url OUT=folder]: tune a step's settings together
 	$(BOOK) search $(ON) --trials $(or $(TRIALS),20) $(if $(LIKE),--like $(LIKE)) $(if $(STORAGE),--storage "$(STORAGE)") $(FLAGS) $(TO)
 
 bench: DEFAULT = small
-bench: $(VENV)/dev ## STORIES=path [PRESET=small]: tokens per second, beside the plain loop of tests/reference.py
+bench: $(VENV)/dev ## STORIES=path [PRESET=small OUT=folder]: tokens per second, beside the plain loop of tests/reference.py
 	$(BOOK) bench $(ON) $(if $(STORIES),--stories "$(STORIES)") $(TO)
 
 site: setup ## render the published book without executing anything (THEME=book or plain forces one)
