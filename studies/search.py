@@ -93,10 +93,10 @@ def search(
 
     `storage` is a URL as Optuna takes it; without one it is SQLite's in `out/_build/search.db`.
     Writes all trials so far to `out/results/<preset>/search/<step>.json`. `like` is such a record
-    of another preset: its best trials are tried first. `resume` "fresh" removes the trials that
-    the study has and begins again, so one process says it, not many; "accept" goes on with the
-    study of the record that is there, although code or settings differ. A trial whose process died
-    continues from its checkpoint.
+    of another preset: its best trials are tried first, in place of Optuna's blind ones. `resume`
+    "fresh" removes the trials that the study has and begins again, so one process says it, not
+    many; "accept" goes on with the study of the record that is there, although code or settings
+    differ. A trial whose process died continues from its checkpoint.
 
     Raises ValueError where that record is of another study, or has trials that the database does
     not have, and where `like` was searched in other ranges.
@@ -116,7 +116,11 @@ def search(
         optuna.delete_study(study_name=name, storage=database)
     if resume == "fresh":
         shutil.rmtree(checkpoints, ignore_errors=True)
-    study = optuna.create_study(storage=database, study_name=name, load_if_exists=True)
+    # Optuna draws ten trials blindly before it models any; those of `like` take their place.
+    sampler = optuna.samplers.TPESampler(n_startup_trials=1 + TAKEN if like else 10)
+    study = optuna.create_study(
+        storage=database, study_name=name, sampler=sampler, load_if_exists=True
+    )
     about = {"study": name, "step": step, "preset": preset, **known, "accepted": accepted}
     about["titles"] = {"train": len(titles.train), "val": len(titles.val)}
     if resume != "fresh":

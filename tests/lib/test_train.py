@@ -129,7 +129,9 @@ def test_with_ema_the_average_of_the_weights_is_what_is_left():
 
 def _train_and_leave(folder, result):
     run = train(CONFIG, TITLES, folder=folder)
-    torch.save({"curve": run.curve, "model": run.model.state_dict()}, result)
+    part = result.with_suffix(".part")  # as a kill may come while it is written
+    torch.save({"curve": run.curve, "model": run.model.state_dict()}, part)
+    part.replace(result)
 
 
 def test_killed_at_twenty_random_moments_it_ends_bit_identical(whole, tmp_path):
