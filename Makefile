@@ -57,8 +57,8 @@ workers: $(VENV)/dev $(VENV)/cluster ## run the tests that test leaves out, whic
 run: setup ## [PRESET=full STORIES=path STEP=02_adamw OUT=folder FRESH=1 ACCEPT=1]: execute on another preset and other stories
 	$(BOOK) run $(ON) $(FLAGS) $(TO)
 
-publish: setup ## the same, in place: rewrites notebooks/, figures/ and results/
-	$(BOOK) publish $(ON) $(FLAGS)
+publish: setup ## the same but OUT, in place: rewrites notebooks/, figures/ and results/ [WITHOUT=06_context: leaves that as it is]
+	$(BOOK) publish $(ON) $(FLAGS) $(addprefix --without ,$(WITHOUT))
 
 seeds: DEFAULT = tiny
 seeds: $(VENV)/dev $(if $(RAY),cluster) ## STEP=02_adamw SEEDS=5 PRESET=tiny STORIES=path [WORKERS=2 RAY=auto OUT=folder]: train a step (or all) under several seeds

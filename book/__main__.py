@@ -14,7 +14,8 @@ from lib.files import BOOK, results
 from lib.steps import PUBLIC_BEST, RECIPES, SEARCHES, STEPS
 
 from . import repository, site
-from .run import ON_CPU, BookError, prepare_cpu, publish, resolve_stories, run
+from .publish import publish
+from .run import ON_CPU, BookError, prepare_cpu, resolve_stories, run
 
 STORIES = """'hub', or the path of a file: parquet, csv, tsv, jsonl or txt, also gzipped (default:
 the variable HN_STORIES, else the hub; smoke makes its own)"""
@@ -88,7 +89,11 @@ def _parser():
             sub.add_argument("--step", action="append", metavar="STEP", dest="steps",
                              help="execute this notebook only, for example 02_adamw; "
                              "may be given again")  # fmt: skip
-        if name != "publish":
+        if name == "publish":
+            sub.add_argument("--without", action="append", metavar="PAGE", default=[], help="leave "
+                             "this notebook or page as it is published, for example 06_context; "
+                             "may be given again")  # fmt: skip
+        else:
             sub.add_argument("--out", type=Path, help="the folder (default: _build/<preset>, "
                              "or _build/book)")  # fmt: skip
 
@@ -176,7 +181,8 @@ def _book(options):
 
 def _publish(options):
     for step in options.steps or [None]:
-        publish(options.preset, options.stories, step, options.resume)
+        given = options.preset, options.stories, step, options.resume
+        publish(*given, tuple(options.without))
 
 
 def _needs(package):

@@ -7,7 +7,6 @@
 - A notebook that finished there before is not executed again while its code and parameters, the
   book's packages, the stories and what the notebooks before it left are the same; new prose is put
   around its outputs.
-- `publish` copies a finished run over the book's own notebooks, figures and records.
 """
 
 import logging
@@ -23,7 +22,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from lib.config import load_preset, load_step
 from lib.data import Titles, find_stories, load_titles
-from lib.files import BOOK, held, results, write_json, write_text
+from lib.files import BOOK, held, write_json, write_text
 from lib.identity import code_of, digest
 from lib.steps import CONTEXT, RECIPES, STEPS
 from lib.tokenizer import train_tokenizer
@@ -31,7 +30,6 @@ from lib.tokenizer import train_tokenizer
 from .contents import notebooks, refuse_doubles
 from .finished import Mark, code_cells, digest_of, outputs_of, read_or_none, take_outputs, written
 from .progress import progress
-from .repository import uncommitted
 
 PACKAGES = ("lib", "studies", "drawing")  # what a notebook may import of the book
 TABLES = (  # which no notebook writes
@@ -41,7 +39,7 @@ TABLES = (  # which no notebook writes
 )
 PAGES = ("*.md", "*.bib", "myst.yml", "docs", "plugins", "theme", "widget")  # beside notebooks
 MIRRORED = ".mirrored"  # what an earlier run put into its folder
-REPORT = "results/report.json"  # which preset the pages show
+REPORT = "results/report.json"  # which preset the pages show, and which pages another
 # - glibc and PyTorch give the memory of each large tensor back, and fetch it page by page at the
 #   next step: up to a third of a run. With these a kernel keeps it, in large pages.
 # - A thread of GNU's OpenMP that has nothing to do spins, for milliseconds. Where another process
@@ -89,8 +87,11 @@ def run(
     out: Path,
     step: str | None = None,
     resume: str = "same",
+    without: tuple[str, ...] = (),
 ) -> None:
-    """Execute the book's notebooks, or the one called `step`, into `out`: a line for each.
+    """Execute the book's notebooks but those in `without`, or the one called `step`, into `out`.
+
+    Prints a line for each.
 
     What finished there before is left as it is, and a run that was stopped continues. A notebook
     that needs more than titles is left out where a file has no more, unless it is `step`. With
@@ -107,7 +108,8 @@ def run(
     if out.resolve() == BOOK.resolve():
         raise ValueError(f"{out} is the book itself: run into another folder, or publish.")
     stories, titles = resolve_stories(preset_name, stories)
-    out, wanted = out.resolve(), names if step is None else [step]
+    out = out.resolve()
+    wanted = [name for name in names if name not in without] if step is None else [step]
     prepare_cpu()
     if preset_name != "smoke" and step is None:
         for tokenized in STEPS:  # what would fail after hours fails now
@@ -126,48 +128,8 @@ def run(
             _update(name, out, parameters, resume, [*given, before])
 
 
-def publish(
-    preset_name: str, stories: str | None, step: str | None = None, resume: str = "same"
-) -> None:
-    """Execute the notebooks as `run` does, then put them, figures and records in the book itself.
-
-    Nothing of the book is touched before all succeeded. One step by itself, on another preset than
-    the report's, leaves its records only: notebooks and figures are of one preset.
-
-    Raises BookError where the code is not as it was committed: a record names its commit.
-    """
-    if changed := uncommitted(BOOK, [*PACKAGES, "book", "notebooks", "requirements.txt"]):
-        raise BookError(
-            "What is published is of one commit, and these are not committed: "
-            f"{', '.join(changed)}. Commit them first."
-        )
-    out = BOOK / "_build" / f"publish-{preset_name}"
-    for published in (BOOK / "results" / preset_name).rglob("*"):  # what a later step reads
-        target = out / published.relative_to(BOOK)
-        there = target.stat().st_mtime if target.exists() else 0
-        if published.is_file() and there < published.stat().st_mtime:
-            _copy(published, target)
-    Mark.remove_ghosts(out, BOOK, preset_name)
-    run(preset_name, stories, out, step, resume)
-    shown = (read_or_none(BOOK / REPORT) or {"preset": preset_name})["preset"]
-    whole = step is None or shown == preset_name
-    for name in notebooks(BOOK) if step is None else [step]:
-        if Mark(out, name).read() is None:  # left out: what the book has of it is of other stories
-            results(BOOK, preset_name, name).unlink(missing_ok=True)
-            shutil.rmtree(results(BOOK, preset_name, name, ""), ignore_errors=True)
-            for arm in (BOOK / "results" / preset_name / "ablations").glob(f"{name}-*.json"):
-                arm.unlink()
-        if whole:
-            shutil.copy(out / "notebooks" / f"{name}.ipynb", BOOK / "notebooks")
-        for file in Mark(out, name).files():
-            wanted = file.startswith("results/") or (whole and file.startswith("figures/"))
-            if wanted and not file.endswith(".pt"):  # weights are not
-                _copy(out / file, BOOK / file)
-    if step is None:
-        shutil.copy(out / REPORT, BOOK / REPORT)
-
-
-def _copy(source, target):
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file, into a folder that is made where it is missing."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(source, target)
 
@@ -189,7 +151,7 @@ def _mirror(out, names):
     for gone in set(read_or_none(out / MIRRORED) or ()) - listed:
         (out / gone).unlink(missing_ok=True)
     for file in copied:
-        _copy(BOOK / file, out / file)
+        copy_file(BOOK / file, out / file)
     write_json(out / MIRRORED, sorted(listed))
 
 

@@ -3,6 +3,7 @@
 //
 // Records are read when the site is built. A name without a preset (`01_baseline`) is a record of
 // the run that the pages show, results/<preset of report.json>/; `tiny/ladder` is one of `tiny`.
+// A page that stayed at another preset, under `but` in report.json, shows the run on that one.
 // What stops the build, with page and line:
 // - a missing record, a field that is not there or not known, a format that does not fit;
 // - a name without a preset whose record is not of the run that the pages show;
@@ -60,8 +61,11 @@ export function readJson(root, name) {
   }
 }
 
-/** The preset that the pages of the project at `root` show. */
-const reportPreset = (root) => readJson(root, 'report').preset;
+/** The preset that a page of the project at `root` shows, a file. */
+function presetOf(root, page) {
+  const { preset, but = {} } = readJson(root, 'report');
+  return but[path.parse(page).name] ?? preset;
+}
 
 /** A record with its place under results/ and its preset: of its folder where it names none. */
 function readPlaced(root, place) {
@@ -69,9 +73,9 @@ function readPlaced(root, place) {
   return { place, content, preset: content.preset ?? place.split('/')[0] };
 }
 
-/** Every step's record of the run that the pages show: those whose name is numbered. */
-export function readSteps(root) {
-  const preset = reportPreset(root);
+/** Every step's record of the run that a page shows, a file: those whose name is numbered. */
+export function readSteps(root, page) {
+  const preset = presetOf(root, page);
   const folder = path.join(root, 'results', preset);
   if (!fs.existsSync(folder)) return [];
   const steps = fs.readdirSync(folder).filter((file) => /^\d.*\.json$/.test(file));
@@ -109,21 +113,21 @@ export function otherRun(root, page) {
   if (!written.preset !== !written.stories) {
     throw new Error('its front matter needs both run_preset and run_stories, or neither');
   }
-  const preset = reportPreset(root);
-  const stories = readSteps(root).map(({ content }) => storiesId(content.stories));
+  const preset = presetOf(root, page);
+  const stories = readSteps(root, page).map(({ content }) => storiesId(content.stories));
   const others = stories.filter((those) => those !== written.stories);
   const other = written.preset && (preset !== written.preset || others.length > 0);
   if (!other && preset !== 'smoke') return undefined;
   return { written, shown: { preset, stories: others[0] ?? stories[0] } };
 }
 
-function recordValue(root, text, across) {
+function recordValue(root, text, page, across) {
   const used = [];
   const value = evaluate(text, (dotted) => {
     const [name, ...keys] = dotted.split('.');
     const ofRun = !PRESETS.includes(name.split('/')[0]);
-    const record = readPlaced(root, ofRun ? `${reportPreset(root)}/${name}` : name);
-    if (ofRun && !across) refuseMixed([...readSteps(root), record]);
+    const record = readPlaced(root, ofRun ? `${presetOf(root, page)}/${name}` : name);
+    if (ofRun && !across) refuseMixed([...readSteps(root, page), record]);
     used.push(record);
     return field(record.content, keys, `results/${record.place}.json`);
   });
@@ -138,7 +142,7 @@ function recordValue(root, text, across) {
  */
 export const readRecords = (across) => (root, text, page) => {
   try {
-    return recordValue(root, text, across);
+    return recordValue(root, text, page, across);
   } catch (error) {
     if (error instanceof Absent && otherRun(root, page)) return undefined;
     throw error;

@@ -69,7 +69,7 @@ function sentence(...words) {
 
 /** What stands in the place of the widget. */
 function filled(node, root, page) {
-  const steps = readSteps(root);
+  const steps = readSteps(root, page);
   const models = steps.map((step) => readModel(root, step)).filter(Boolean);
   if (!models.length) {
     return [sentence('There is nothing to try here yet: the run that this book shows left no model ',

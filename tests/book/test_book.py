@@ -17,6 +17,7 @@ import pytest
 from book import contents
 from book import run as book
 from book.__main__ import main
+from book.publish import publish
 from lib.files import write_json
 
 from ..conftest import ROOT
@@ -152,6 +153,7 @@ def make_book(root, monkeypatch, notebooks):
         }
         nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
     monkeypatch.setattr(book, "BOOK", root)
+    monkeypatch.setattr("book.publish.BOOK", root)
     return root
 
 
@@ -171,7 +173,7 @@ def test_a_failed_notebook_is_kept_and_named_with_its_cell(tiny_book, tmp_path):
 def test_a_publication_that_fails_leaves_the_book_as_it_was(tiny_book):
     before = {p: p.read_bytes() for p in tiny_book.glob("notebooks/*")}
     with pytest.raises(book.BookError):
-        book.publish("smoke", None)
+        publish("smoke", None)
     assert {p: p.read_bytes() for p in tiny_book.glob("notebooks/*")} == before
 
 
@@ -369,13 +371,13 @@ def test_a_publication_copies_what_its_notebooks_left_and_nothing_else(steps):
     seeds = steps.root / "results" / "tiny" / "seeds" / "01_first.json"
     seeds.parent.mkdir(parents=True)
     seeds.write_text("{}")
-    book.publish("smoke", None)
+    publish("smoke", None)
     out = steps.root / "_build" / "publish-smoke"
     assert (out / "results" / "tiny" / "seeds" / "01_first.json").exists()  # for pages that read it
     (out / "results" / "tiny" / "seeds" / "01_first.json").write_text("old")
     (out / "results" / "smoke" / "stale.json").write_text("{}")
     seeds.write_text('{"new": 1}')
-    book.publish("smoke", None)
+    publish("smoke", None)
     assert seeds.read_text() == '{"new": 1}'
     assert not (steps.root / "results" / "smoke" / "stale.json").exists()
     record = json.loads((steps.root / "results" / "smoke" / "01_first.json").read_text())
@@ -386,30 +388,52 @@ def test_a_publication_copies_what_its_notebooks_left_and_nothing_else(steps):
 
 
 def test_a_step_of_another_preset_is_published_as_a_record_only(steps):
-    book.publish("smoke", None)
+    publish("smoke", None)
     assert json.loads((steps.root / "results" / "report.json").read_text()) == {"preset": "smoke"}
     before = {p: p.read_bytes() for p in steps.root.glob("*/0*.ipynb")}
     figure = (steps.root / "figures" / "second.svg").read_bytes()
     write_json(steps.root / "results" / "report.json", {"preset": "small"})
-    book.publish("smoke", None, step="01_first", resume="fresh")
-    book.publish("smoke", None, step="02_second")
+    publish("smoke", None, step="01_first", resume="fresh")
+    publish("smoke", None, step="02_second")
     assert before == {path: path.read_bytes() for path in before}
     assert (steps.root / "figures" / "second.svg").read_bytes() == figure
     record = json.loads((steps.root / "results" / "smoke" / "01_first.json").read_text())
     assert str(record["at"]).encode() not in figure  # the record is the new one
     assert json.loads((steps.root / "results" / "report.json").read_text()) == {"preset": "small"}
-    book.publish("smoke", None)  # the whole: the report is of this preset now
+    publish("smoke", None)  # the whole: the report is of this preset now
     assert json.loads((steps.root / "results" / "report.json").read_text()) == {"preset": "smoke"}
     assert str(record["at"]).encode() in (steps.root / "figures" / "second.svg").read_bytes()
 
 
+def test_what_is_not_published_stays_as_it_is_with_its_own_preset(steps):
+    """As where a notebook would take days on the preset that the report changes to."""
+    report = steps.root / "results" / "report.json"
+    publish("smoke", None)
+    write_json(report, {"preset": "small"})  # as if it had been this one
+    kept = {p: p.read_bytes() for p in steps.root.glob("[nf]*/*second*")}
+    assert len(kept) == 1 + 1  # the notebook and its figure
+    publish("smoke", None, resume="fresh", without=("02_second",))
+    assert kept == {path: path.read_bytes() for path in kept}
+    here = {"preset": "smoke", "but": {"02_second": "small"}}
+    assert json.loads(report.read_text()) == here
+    publish("smoke", None, without=("02_second",))
+    assert json.loads(report.read_text()) == here  # still another preset's
+    publish("smoke", None, step="02_second")  # by itself it is a record of another preset
+    assert kept == {path: path.read_bytes() for path in kept}
+    with pytest.raises(ValueError, match=r"There is no page '03_none'; choose of 01_first, 02_"):
+        publish("smoke", None, without=("03_none",))
+    publish("smoke", None)
+    assert json.loads(report.read_text()) == {"preset": "smoke"}
+    assert kept != {path: path.read_bytes() for path in kept}
+
+
 def test_a_step_published_alone_finds_the_records_that_are_published(steps):
-    book.publish("smoke", None)
+    publish("smoke", None)
     shutil.rmtree(steps.root / "_build")  # as in another clone
     model = "results/smoke/01_first/model.bin"
     (steps.root / model).parent.mkdir()
     (steps.root / model).write_bytes(b"weights")
-    book.publish("smoke", None, step="02_second")
+    publish("smoke", None, step="02_second")
     assert (steps.root / "_build" / "publish-smoke" / model).read_bytes() == b"weights"
     record = json.loads((steps.root / "results" / "smoke" / "01_first.json").read_text())
     assert str(record["at"]) in (steps.root / "figures" / "second.svg").read_text()
@@ -418,7 +442,7 @@ def test_a_step_published_alone_finds_the_records_that_are_published(steps):
     write_json(published, record | {"at": "from elsewhere"})  # as a pull brings it
     later = time.time() + 9
     os.utime(published, (later, later))
-    book.publish("smoke", None, step="02_second", resume="fresh")
+    publish("smoke", None, step="02_second", resume="fresh")
     assert "from elsewhere" in (steps.root / "figures" / "second.svg").read_text()
 
 
@@ -442,8 +466,8 @@ def test_what_is_not_committed_is_not_published(steps):
     (steps.root / ".gitignore").write_text("_build\n")
     git("add", ".")
     git("commit", "-m", "all")
-    book.publish("smoke", None)
-    book.publish("smoke", None)  # what it has left, outputs in notebooks too, is no change of code
+    publish("smoke", None)
+    publish("smoke", None)  # what it has left, outputs in notebooks too, is no change of code
     second = steps.root / "notebooks" / "02_second.ipynb"
     executed = second.read_text("utf-8")
     assert git("status", "--porcelain", "--", "notebooks")
@@ -451,7 +475,7 @@ def test_what_is_not_committed_is_not_published(steps):
     notebook.cells[-1].source += "  # changed"
     nbformat.write(notebook, second)
     with pytest.raises(book.BookError, match=r"not committed: .*02_second"):
-        book.publish("smoke", None)
+        publish("smoke", None)
     second.write_text(executed, "utf-8")
     for path, named in (("lib/model.py", "lib/model.py"), ("notebooks/new.ipynb", "notebooks/new")):
         git("add", ".")
@@ -459,11 +483,11 @@ def test_what_is_not_committed_is_not_published(steps):
         with open(steps.root / path, "a") as file:
             file.write("\n")
         with pytest.raises(book.BookError, match=rf"not committed: .*{named}"):
-            book.publish("smoke", None)
+            publish("smoke", None)
         (steps.root / path).unlink()
         subprocess.run(["git", "checkout", "--", "."], cwd=steps.root, check=True)
     (steps.root / "my notes.txt").write_text("of no record's concern")
-    book.publish("smoke", None)
+    publish("smoke", None)
 
 
 def test_a_notebook_that_is_renamed_leaves_nothing_behind(steps):
@@ -621,7 +645,7 @@ def test_a_publication_without_a_step_takes_away_what_the_book_has_of_it(needs_m
     details.parent.mkdir(parents=True)
     details.write_text("{}")
     record.write_text("{}")
-    book.publish("smoke", None)
+    publish("smoke", None)
     assert not record.exists() and not details.parent.exists()
     assert record.with_name("01_first.json").exists()
 

@@ -21,7 +21,8 @@ from studies.peers import read_peers
 from studies.seeds import read_seeds
 from studies.sizes import gains_by_size
 
-PRESET = json.loads((BOOK / "results" / "report.json").read_text("utf-8"))["preset"]
+REPORT = json.loads((BOOK / "results" / "report.json").read_text("utf-8"))
+PRESET = REPORT["preset"]
 # These are of the stories' tokens, or of what a model gave each, which are not published.
 NOT_FROM_RECORDS = {"token_frequency_first_run", "token_frequency_input", "parts"}
 
@@ -75,8 +76,9 @@ def redraw(out):
     names = ("02_adamw", "03_rope_vocab", PUBLIC_BEST, "04_lowest_loss")
     rows.seeds(out, "public_best", [read_seeds(BOOK, name, "tiny") for name in names])
 
-    record = read_record(BOOK, PRESET, "06_context")
-    found = read_json(BOOK, PRESET, "06_context/gains", "run notebooks/06_context.ipynb")
+    preset = REPORT.get("but", {}).get("06_context", PRESET)
+    record = read_record(BOOK, preset, "06_context")
+    found = read_json(BOOK, preset, "06_context/gains", "run notebooks/06_context.ipynb")
     context.gains(out, "context_gain", found["arms"], record)
     context.by_place(out, "context_by_word", found["words"], record)
     context.sites(out, "context_by_site", found["sites"], record)

@@ -53,6 +53,18 @@ def test_a_page_over_another_run_says_both_runs(tmp_path, preset):
     assert not find(page(root, "baseline"), "admonition")
 
 
+def test_a_page_that_stayed_at_another_preset_shows_its_run(tmp_path):
+    loss = {"small": 1.5, "full": 1.25}
+    records = [make_record("01_baseline", preset=p, losses={"official": loss[p]}) for p in loss]
+    text = FRONT + "Loss {result}`01_baseline.losses.official`.\n"
+    root = make_book(tmp_path / "book", text, records, shown="full")
+    build_site(root, "plain")
+    assert len(banners(root)) == 1 and lines(root)[-1] == "Loss 1.25."
+    write_json(root / "results" / "report.json", {"preset": "full", "but": {"index": "small"}})
+    build_site(root, "plain")
+    assert not find(page(root, "index"), "admonition") and lines(root)[-1] == "Loss 1.5."
+
+
 def test_a_revision_tells_stories_as_a_digest_does(tmp_path):
     record = make_record("01_baseline")
     record["stories"] = {"source": "hub", "revision": OTHER, "rows": 9, "dropped": 0}

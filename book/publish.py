@@ -1,0 +1,64 @@
+"""Putting a finished run over the book's own notebooks, figures and records."""
+
+import shutil
+from pathlib import Path
+
+from lib.files import BOOK, results, write_json
+
+from .contents import notebooks, pages
+from .finished import Mark, read_or_none
+from .repository import uncommitted
+from .run import PACKAGES, REPORT, BookError, copy_file, run
+
+
+def publish(
+    preset_name: str,
+    stories: str | None,
+    step: str | None = None,
+    resume: str = "same",
+    without: tuple[str, ...] = (),
+) -> None:
+    """Execute the notebooks as `run` does, then put them, figures and records in the book itself.
+
+    Nothing of the book is touched before all succeeded. One step by itself, on another preset than
+    its notebook is published on, leaves its records only. The notebooks and pages `without` stay as
+    they are, and keep the preset that they show; `results/report.json` says so.
+
+    Raises BookError where the code is not as it was committed, since a record names its commit;
+    ValueError for a name in `without` that is no page.
+    """
+    known = [Path(page).stem for page in pages(BOOK)]
+    if unknown := set(without) - set(known):
+        raise ValueError(f"There is no page {min(unknown)!r}; choose of {', '.join(known)}.")
+    if changed := uncommitted(BOOK, [*PACKAGES, "book", "notebooks", "requirements.txt"]):
+        raise BookError(
+            "What is published is of one commit, and these are not committed: "
+            f"{', '.join(changed)}. Commit them first."
+        )
+    out = BOOK / "_build" / f"publish-{preset_name}"
+    for published in (BOOK / "results" / preset_name).rglob("*"):  # what a later step reads
+        target = out / published.relative_to(BOOK)
+        there = target.stat().st_mtime if target.exists() else 0
+        if published.is_file() and there < published.stat().st_mtime:
+            copy_file(published, target)
+    Mark.remove_ghosts(out, BOOK, preset_name)
+    run(preset_name, stories, out, step, resume, without)
+    report = read_or_none(BOOK / REPORT) or {"preset": preset_name}
+    shown = report.get("but", {})
+    for name in [n for n in notebooks(BOOK) if n not in without] if step is None else [step]:
+        if Mark(out, name).read() is None:  # left out: what the book has of it is of other stories
+            results(BOOK, preset_name, name).unlink(missing_ok=True)
+            shutil.rmtree(results(BOOK, preset_name, name, ""), ignore_errors=True)
+            for arm in (BOOK / "results" / preset_name / "ablations").glob(f"{name}-*.json"):
+                arm.unlink()
+        whole = step is None or shown.get(name, report["preset"]) == preset_name
+        if whole:
+            shutil.copy(out / "notebooks" / f"{name}.ipynb", BOOK / "notebooks")
+        for file in Mark(out, name).files():
+            wanted = file.startswith("results/") or (whole and file.startswith("figures/"))
+            if wanted and not file.endswith(".pt"):  # weights are not
+                copy_file(out / file, BOOK / file)
+    if step is None:
+        stay = {name: shown.get(name, report["preset"]) for name in without}
+        but = {name: preset for name, preset in stay.items() if preset != preset_name}
+        write_json(BOOK / REPORT, {"preset": preset_name} | ({"but": but} if but else {}))
