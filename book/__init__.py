@@ -4,7 +4,8 @@ contents      the table of contents: which pages and notebooks there are
 repository    where the book lies on GitHub, for the links that plugins/pages.mjs makes
 finished      what was executed before, and what it left
 progress      how far the training of a notebook has come
-run           the notebooks executed, in a folder of their own or in place
+run           the notebooks executed, in a folder of their own
+publish       what a run left, put over the book's own notebooks, figures and records
 checks        what is broken in a site that was built
 site          the pages rendered by MyST, checked, previewed
 
