@@ -344,7 +344,7 @@ def test_a_search_like_another_tries_the_best_of_that_first(tmp_path, quick, mon
     like = search.read_search(tmp_path, STEP, "tiny")
     for _ in range(2):  # asked for twice, as by two processes, they are tried once
         search.search(STEP, "smoke", TITLES, tmp_path, 4, like=like)
-    best = sorted(trial["loss"] for trial in like["trials"])[:5]
+    best = sorted(trial["loss"] for trial in like["trials"])[: search.TAKEN]
     # CONFIG's own rate is first, and not tried again where it is one of the best.
     own = CONFIG.learning_rate
     first = [own, *(rate for rate in best if rate != own)]
