@@ -49,7 +49,7 @@ book: setup ## execute every notebook on the smoke preset into _build/book, rend
 	$(BOOK) book $(RESUME) $(SITE)
 
 test: $(VENV)/dev ## run the tests
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --maxprocesses 4
 
 workers: $(VENV)/dev $(VENV)/cluster ## run the tests that test leaves out, which start workers and a Ray cluster
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m workers tests/studies/test_workers.py

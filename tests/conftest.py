@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parent.parent
@@ -19,6 +20,22 @@ IN_PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
 
 if IN_PARALLEL:  # before PyTorch is imported: a core for each process
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What a reader's shell, Git or hook sets is no part of the book.
+OTHERS = ("BASE_URL", "SITE_URL", "HOST", "PYTHONDEVMODE", "PYTHONWARNINGS")
+for variable in [v for v in os.environ if v in OTHERS or (v.startswith("GIT_") and "SSL" not in v)]:
+    del os.environ[variable]
+os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+
+# The same examples each time, however long they take where other work shares the cores.
+settings.register_profile(
+    "book",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("book")
 
 
 def pytest_collection_modifyitems(items):
@@ -66,7 +83,7 @@ def smoke_book(tmp_path_factory):
             command = [sys.executable, "-m", "book", "run", "--preset", "smoke", "--out", str(out)]
             environment = {k: v for k, v in os.environ.items() if k != "HN_STORIES"}
             run = subprocess.run(
-                command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=540
+                command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1800
             )
             assert run.returncode == 0, run.stdout + run.stderr
             printed.write_text(run.stdout, "utf-8")

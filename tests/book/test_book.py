@@ -534,17 +534,25 @@ def test_a_notebook_that_writes_what_another_left_is_refused_by_its_name(steps):
     assert not (steps.out / ".finished" / "01_first.json").exists()  # what it left is lost
 
 
-def test_another_run_in_the_folder_waits(steps, tmp_path):
+def test_another_run_in_the_folder_waits(steps, monkeypatch):
     """While another process holds it, nothing there is touched."""
     code = (
-        "import sys, time\nfrom lib.files import held\n"
-        "with held(sys.argv[1]):\n    print('held', flush=True)\n    time.sleep(1.5)"
+        "import sys\nfrom lib.files import held\n"
+        "with held(sys.argv[1]):\n    print('held', flush=True)\n    sys.stdin.readline()"
     )
-    command = [sys.executable, "-c", code, str(steps.out)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
+    command, said = [sys.executable, "-c", code, str(steps.out)], []
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as other:
+
+        def say(text, **_):
+            said.append(text)
+            assert not (steps.out / "notebooks").exists()
+            other.stdin.close()  # it may go
+
+        monkeypatch.setattr("lib.files.print", say, raising=False)
         assert other.stdout.readline() == "held\n"
         assert steps() == BOTH
-        assert other.poll() == 0
+    assert f"is held by process {other.pid} on " in said[0]
 
 
 @pytest.mark.parametrize("through", ["a command", "book.run"])

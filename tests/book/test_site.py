@@ -235,7 +235,7 @@ def shown(root: Path, theme: str) -> str:
             site.serve_site(root, port)
     threading.Thread(target=site.serve_site, args=(root, port, theme), daemon=True).start()
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    for _ in range(300):
+    for _ in range(6000):
         try:
             with opener.open(f"http://127.0.0.1:{port}/") as answer:
                 return answer.read().decode()

@@ -7,6 +7,8 @@ def rerun(home, folder, answers):
     """Train with the `lib` of `home`, checkpoints in `folder`; answer with what came of it."""
     sys.dont_write_bytecode = True  # a changed line can be as long as the old one, and as old
     sys.path.insert(0, str(home))
+    for name in [name for name in sys.modules if name.split(".")[0] == "lib"]:
+        del sys.modules[name]  # another test's processes may have brought the real one
     import torch
 
     from lib.config import load_step

@@ -151,7 +151,7 @@ def test_killed_at_twenty_random_moments_it_ends_bit_identical(whole, tmp_path):
                 time.sleep(0.005)
             process.join(rng.uniform(0.0, 0.2))
             if process.is_alive():
-                os.kill(process.pid, signal.SIGKILL)
+                process.kill()
                 kills += 1
             process.join()
             assert process.exitcode in (0, -signal.SIGKILL)
@@ -434,16 +434,24 @@ def test_a_run_says_its_losses_by_epoch_and_how_fast_it_was(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
-def _hold(folder, started, seconds):
+def _hold(folder, started, waited_for):
     with held(folder):
         started.set()
-        time.sleep(seconds)
+        assert waited_for.wait(60)
 
 
-def test_a_second_process_waits_for_the_first_and_says_for_whom(tmp_path, whole, capsys):
+def test_a_second_process_waits_for_the_first_and_says_for_whom(
+    tmp_path, whole, capsys, monkeypatch
+):
     context = multiprocessing.get_context("forkserver")
-    started = context.Event()
-    first = context.Process(target=_hold, args=(tmp_path, started, 2.0))
+    started, waited_for = context.Event(), context.Event()
+
+    def say(*words, **options):
+        print(*words, **options)
+        waited_for.set()
+
+    monkeypatch.setattr("lib.files.print", say, raising=False)
+    first = context.Process(target=_hold, args=(tmp_path, started, waited_for))
     first.start()
     assert started.wait(60)
     same(train(CONFIG, TITLES, folder=tmp_path), whole)

@@ -92,6 +92,7 @@ def test_the_notebooks_rope_turns_channels_as_complex_numbers_turn():
 
 
 def test_rotated_products_depend_on_the_distance_only():
+    torch.manual_seed(1337)
     q, k = torch.randn(1, 1, 1, 16), torch.randn(1, 1, 1, 16)
     turned_q, turned_k = (model.rope(a.expand(1, 1, 12, 16)) for a in (q, k))
     products = (turned_q @ turned_k.transpose(-1, -2))[0, 0]

@@ -23,12 +23,14 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from book.site import OFFICIAL_THEME, build_site
 
 HERE = Path(__file__).parent
 THEME = HERE.parents[1] / "theme"
+LIMIT = 120_000  # milliseconds, of whatever is waited for: other work may share the cores
+expect.set_options(timeout=LIMIT)
 ABSENT = "no official theme here: name its folder in BOOK_THEME_DIR, or set THEME=book"
 
 
@@ -42,7 +44,7 @@ def build_sample(folder, base=""):
     env = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "BASE_URL": base}
     myst = shutil.which("myst", path=env["PATH"])
     command = [myst, "build", "--html"]
-    run = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stdout + run.stderr
     return folder / "_build" / "html", run.stdout + run.stderr
 
@@ -86,6 +88,10 @@ def book_html(request):
     return build_site(request.getfixturevalue("smoke_book")[0], "plain")
 
 
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 64  # a browser opens more connections at once than five
+
+
 class Files(http.server.SimpleHTTPRequestHandler):
     """Files of `directory` under the path `prefix`, as a static host serves them."""
 
@@ -112,9 +118,7 @@ def serve():
 
     def start(folder, prefix=""):
         handler = type("Handler", (Files,), {"prefix": prefix})
-        server = http.server.ThreadingHTTPServer(
-            ("127.0.0.1", 0), functools.partial(handler, directory=folder)
-        )
+        server = Server(("127.0.0.1", 0), functools.partial(handler, directory=folder))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
         return f"http://127.0.0.1:{server.server_port}{prefix}"
@@ -152,7 +156,7 @@ def chromium():
         pytest.skip(missing)
     options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=options)
+        browser = playwright.chromium.launch(executable_path=path, args=options, timeout=LIMIT)
         yield browser
         browser.close()
 
@@ -170,6 +174,7 @@ def open_page(chromium, site):
         options.setdefault("viewport", {"width": 1280, "height": 900})
         context = chromium.new_context(**options)
         contexts.append(context)
+        context.set_default_timeout(LIMIT)
         context.on(
             "console", lambda m: m.type in ("error", "warning") and complaints.append(m.text)
         )

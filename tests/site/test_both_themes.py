@@ -11,7 +11,7 @@ from PIL import Image, ImageColor
 from book.run import PAGES
 from drawing.style import GREY, INK
 
-from .conftest import build_in
+from .conftest import LIMIT, build_in
 
 ROOT = Path(__file__).parents[2]
 # Whether the place that the address names is on the screen, and the code of its cell.
@@ -47,7 +47,7 @@ def visit(chromium, site):
     def start(path="/", **options):
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
         contexts.append(context)
-        context.set_default_timeout(5000)
+        context.set_default_timeout(LIMIT)
         context.route(re.compile(rf"^(?!{re.escape(address)}|data:)"), lambda route: route.abort())
         page = context.new_page()
         page.goto(address + path)
@@ -90,7 +90,7 @@ def test_a_source_lands_on_the_cell(visit):
     assert len(one_a_page) >= 5
     for link in one_a_page.values():
         page.goto(link)
-        page.wait_for_function(LANDED, timeout=5000)
+        page.wait_for_function(LANDED)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

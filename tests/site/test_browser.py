@@ -26,7 +26,7 @@ def at_target(page):
     """What `TARGET` answers once the page has come to rest."""
     page.wait_for_load_state("load")
     with suppress(TimeoutError):  # then the answer says what is wrong
-        page.wait_for_function(f"() => ({TARGET})()?.seen", timeout=3000)
+        page.wait_for_function(f"() => ({TARGET})()?.seen", timeout=60_000)
     return page.evaluate(TARGET)
 
 

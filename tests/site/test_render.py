@@ -218,7 +218,7 @@ def test_line_numbers_and_marked_lines():
 
 def test_a_card_shows_the_books_picture_by_its_full_address(smoke_book, tmp_path):
     book = tmp_path / "book"
-    shutil.copytree(smoke_book[0], book, ignore=shutil.ignore_patterns("_build", "runs"))
+    shutil.copytree(smoke_book[0], book, ignore=shutil.ignore_patterns("_build", "runs", "*.tmp"))
     html = build_site(book, "plain", base_url="https://some.one/base")
     for page in ("index.html", "adamw/index.html"):
         (card,) = re.findall(r'property="og:image" content="([^"]*)"', (html / page).read_text())

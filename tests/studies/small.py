@@ -29,7 +29,7 @@ def start(printed, function, *arguments):
 
 def wait_until_it_waits(process, printed):
     """Wait until a process that was started says that it waits for another."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while "is held by process" not in (printed.read_text("utf-8") if printed.exists() else ""):
         assert time.monotonic() < deadline and process.is_alive(), "it does not wait"
         time.sleep(0.05)

@@ -332,7 +332,7 @@ def test_of_two_processes_the_second_waits_and_finds_all_done(climbed, tmp_path)
         # What another would have left meanwhile: a record which the second goes on from.
         rungs = {name: climbed[1]["rungs"][name] for name in ("03_rope_vocab", "still")}
         write_json(path_of(tmp_path), {**climbed[1], "rungs": rungs})
-    process.join(60)
+    process.join(600)
     assert process.exitcode == 0
     assert "nats per character" not in printed.read_text("utf-8")
 

@@ -216,6 +216,6 @@ def test_a_second_process_waits_and_the_weights_stay_the_records(tmp_path):
         process = start(printed, _recipe, tmp_path)
         wait_until_it_waits(process, printed)
         assert not list(folder.glob("step-*"))
-    process.join(60)
+    process.join(600)
     assert process.exitcode == 0
     load_model(tmp_path, "smoke", "public_best")

@@ -3,8 +3,10 @@
 import dataclasses
 import os
 import signal
+import sqlite3
 import time
 from collections import Counter
+from contextlib import closing
 
 import optuna
 import pytest
@@ -24,9 +26,9 @@ def _only_rate(trial, *_):
     return {"learning_rate": trial.suggest_float("learning_rate", 1e-4, 1)}
 
 
-def _work(out, trials, started=None):
+def _work(out, trials, started=None, heartbeat=search.HEARTBEAT):
     """Run `trials` trials on the study in `out`; with `started`, say so and hang in the first."""
-    search.HEARTBEAT = 1
+    search.HEARTBEAT = heartbeat
     search.load_step = lambda step, preset: CONFIG
     search.suggest = _only_rate
     if started is not None:
@@ -46,6 +48,11 @@ def _studies(out):
 def _study(out):
     (name,) = _studies(out)
     return optuna.load_study(study_name=name, storage=f"sqlite:///{out / '_build/search.db'}")
+
+
+def _signs_of_life(out):
+    with closing(sqlite3.connect(out / "_build" / "search.db")) as database:
+        return database.execute("select count(*) from trial_heartbeats").fetchone()[0]
 
 
 @pytest.fixture
@@ -68,7 +75,7 @@ def quick(monkeypatch):
 def test_two_workers_on_one_study_lose_no_trial_and_run_none_twice(tmp_path):
     workers = [start(tmp_path / f"{i}.txt", _work, tmp_path, 3) for i in range(2)]
     for worker in workers:
-        worker.join(120)
+        worker.join(600)
         assert worker.exitcode == 0
     trials = _study(tmp_path).trials
     assert [trial.number for trial in trials] == list(range(6))
@@ -81,15 +88,18 @@ def test_two_workers_on_one_study_lose_no_trial_and_run_none_twice(tmp_path):
 
 def test_a_trial_whose_worker_was_killed_is_run_by_the_next(tmp_path):
     started = CONTEXT.Event()
-    worker = start(tmp_path / "1.txt", _work, tmp_path, 1, started)
-    assert started.wait(60)
-    time.sleep(2)  # for its first sign of life
+    worker = start(tmp_path / "1.txt", _work, tmp_path, 1, started, 1)
+    assert started.wait(600)
+    until = time.monotonic() + 600
+    while not _signs_of_life(tmp_path):
+        assert time.monotonic() < until
+        time.sleep(0.1)
     os.kill(worker.pid, signal.SIGKILL)
     worker.join()
     (lost,) = _study(tmp_path).trials
     time.sleep(3)  # longer than two heartbeats
-    after = start(tmp_path / "2.txt", _work, tmp_path, 2)
-    after.join(120)
+    after = start(tmp_path / "2.txt", _work, tmp_path, 2, None, 1)
+    after.join(600)
     assert after.exitcode == 0
     trials = _study(tmp_path).trials
     states = Counter(trial.state.name for trial in trials)
@@ -216,7 +226,7 @@ def test_the_record_is_written_by_one_process_at_a_time(tmp_path):
         worker = start(printed, _work, tmp_path, 1)
         wait_until_it_waits(worker, printed)
         assert not results(tmp_path, "smoke", f"search/{STEP}").exists()
-    worker.join(60)
+    worker.join(600)
     assert worker.exitcode == 0
     assert len(search.read_search(tmp_path, STEP, "smoke")["trials"]) == 1
 

@@ -348,7 +348,7 @@ def test_the_comparison_waits_for_the_process_that_writes_it(three, tmp_path):
         assert not path_of(tmp_path, "02_adamw").exists()
         write_json(path_of(tmp_path), record)
         write_json(path_of(tmp_path, "differences"), {})
-    process.join(60)
+    process.join(600)
     assert process.exitcode == 0
     assert list(seeds.read_differences(tmp_path, "smoke")) == ["02_adamw"]
 

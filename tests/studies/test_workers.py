@@ -97,7 +97,7 @@ def cluster(monkeypatch):
             for process in reversed(started):
                 process.terminate()  # and with it what it has started
             for process in started:
-                process.wait(60)
+                process.wait(600)
 
 
 def _started(command, log):
@@ -185,7 +185,7 @@ def test_workers_end_with_the_process_that_has_asked():
     pid = int(parent.stdout.readline())
     parent.kill()
     parent.wait()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 600
     while Path(f"/proc/{pid}").exists():
         assert time.monotonic() < until
         time.sleep(0.1)
