@@ -12,7 +12,7 @@ from ..conftest import ROOT
 from .test_notebooks import cell, read
 
 
-@pytest.mark.parametrize("there", [[], ["public_best"], ["public_best", "public_best_own"]])
+@pytest.mark.parametrize("there", [[], ["public_best"], ["public_best", "public_best_tuned"]])
 def test_the_table_is_given_the_steps_and_the_public_recipe(tmp_path, monkeypatch, there):
     folder = tmp_path / "results" / "small"
     shutil.copytree(ROOT / "results" / "small", folder)

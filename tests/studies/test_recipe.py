@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from lib.config import changed, load_preset, load_step
-from lib.files import held
+from lib.files import BOOK, held
 from lib.model import GPT
 from lib.record import load_model, read_record, read_steps
+from lib.steps import PUBLIC_BEST, PUBLIC_BEST_TUNED, RECIPES
 from lib.train import train
-from studies import seeds
+from studies import search, seeds
 
 from .small import CONFIG, TITLES, other_code, start, wait_until_it_waits
 
@@ -166,6 +167,19 @@ def test_what_the_peers_table_does_not_tell_is_as_its_own_code_has_it():
     assert found.keys() == {*told.split(), *more}
     assert {name: found[name] for name in more} == more
     assert (RECIPE.windows, RECIPE.tokenizer_titles) == ("stream", "train+val")
+
+
+def test_the_tuned_one_is_what_the_search_on_small_came_to():
+    """The best trial, to two digits; and its record is that trial's, run again."""
+    found = search.read_search(BOOK, PUBLIC_BEST, "small")
+    best = min(found["trials"], key=lambda trial: trial["loss"])
+    rounded = {name: float(f"{value:.2g}") for name, value in best["changes"].items()}
+    assert RECIPES[PUBLIC_BEST_TUNED]["changes"] == rounded
+    tuned = load_step(PUBLIC_BEST_TUNED, "small")
+    assert load_step(PUBLIC_BEST, "small").change(**rounded) == tuned
+    record = read_record(BOOK, "small", PUBLIC_BEST_TUNED)
+    assert record["losses"]["full_coverage"] == pytest.approx(best["loss"], abs=5e-4)
+    assert found["stories"] == record["stories"]
 
 
 @pytest.fixture
