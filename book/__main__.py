@@ -26,6 +26,7 @@ THEMES = ("auto", "book", "plain")
 WORKERS = """train N runs at once, each on its share of the cores, or on a GPU of its own where
 there are several; with --ray a run asks for that share (default: one run after another)"""
 RAY = "train on the Ray cluster at this address, 'auto' for the one that this machine is part of"
+STAYS = "leave this notebook or page as it is published, as 06_context; may be given again"
 OUT = "the folder whose results/ and _build/ are used (default: the book itself)"
 
 
@@ -90,9 +91,7 @@ def _parser():
                              help="execute this notebook only, for example 02_adamw; "
                              "may be given again")  # fmt: skip
         if name == "publish":
-            sub.add_argument("--without", action="append", metavar="PAGE", default=[], help="leave "
-                             "this notebook or page as it is published, for example 06_context; "
-                             "may be given again")  # fmt: skip
+            sub.add_argument("--without", action="append", metavar="PAGE", default=[], help=STAYS)
         else:
             sub.add_argument("--out", type=Path, help="the folder (default: _build/<preset>, "
                              "or _build/book)")  # fmt: skip
@@ -181,8 +180,7 @@ def _book(options):
 
 def _publish(options):
     for step in options.steps or [None]:
-        given = options.preset, options.stories, step, options.resume
-        publish(*given, tuple(options.without))
+        publish(options.preset, options.stories, step, options.resume, tuple(options.without))
 
 
 def _needs(package):
