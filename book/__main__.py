@@ -26,6 +26,7 @@ THEMES = ("auto", "book", "plain")
 WORKERS = """train N runs at once, each on its share of the cores, or on a GPU of its own where
 there are several; with --ray a run asks for that share (default: one run after another)"""
 RAY = "train on the Ray cluster at this address, 'auto' for the one that this machine is part of"
+ONLY = "execute this notebook only, for example 02_adamw; may be given again"
 STAYS = "leave this notebook or page as it is published, as 06_context; may be given again"
 OUT = "the folder whose results/ and _build/ are used (default: the book itself)"
 
@@ -87,9 +88,7 @@ def _parser():
         if name == "book":
             sub.add_argument("--theme", choices=THEMES, default="auto", help=THEME)
         else:
-            sub.add_argument("--step", action="append", metavar="STEP", dest="steps",
-                             help="execute this notebook only, for example 02_adamw; "
-                             "may be given again")  # fmt: skip
+            sub.add_argument("--step", action="append", metavar="STEP", dest="steps", help=ONLY)
         if name == "publish":
             sub.add_argument("--without", action="append", metavar="PAGE", default=[], help=STAYS)
         else:
