@@ -110,7 +110,7 @@ def steps_table(records: list[dict], others=()) -> Table:
     note = f"{_conditions(records[0])} Losses in nats per character; lower is better."
     note += " The lowest at full coverage is set off."
     if others:
-        titles = ", ".join(other["title"] for other in others)
+        titles = "; ".join(other["title"] for other in others)
         note += f" No step of this book, but trained beside them: {titles}."
     return Table(pd.DataFrame(rows), ("Step",), tuple(strong), note)
 
