@@ -115,6 +115,24 @@ def steps_table(records: list[dict], others=()) -> Table:
     return Table(pd.DataFrame(rows), ("Step",), tuple(strong), note)
 
 
+def apart_table(found: dict[str, dict]) -> Table:
+    """Return how far the runs of `studies.titles.differences` are apart, a pair a row."""
+
+    def told(apart):
+        return _between(apart, "difference") if apart else plain(None)
+
+    rows = [
+        {
+            "run": pair["title"],
+            "set against": pair["before"],
+            "validation titles": told(pair["val"]),
+            "test titles": told(pair["test"]),
+        }
+        for pair in found.values()
+    ]
+    return Table(pd.DataFrame(rows), ("run", "set against"))
+
+
 def ladder_table(ladder: dict, kept: bool) -> Table:
     """Return the changes of a ladder that were kept, or those that were not: reason and gain.
 
@@ -122,21 +140,23 @@ def ladder_table(ladder: dict, kept: bool) -> Table:
     there are several seeds, between what they lie with 95 %.
     """
 
-    def gain(rung):
-        between = f" ({rung['low']:+.4f}\xa0to\xa0{rung['high']:+.4f})" if "low" in rung else ""
-        return f"{rung['gain']:+.4f}{between}"
-
     rows = [
         {
             "change": rung["title"],
             "what we expected": rung["why"],
-            "gain": gain(rung),
+            "gain": _between(rung, "gain"),
         }
         for rung in ladder["rungs"].values()
         if rung.get("kept") == kept
     ]
     columns = ["change", "what we expected", "gain"]
     return Table(pd.DataFrame(rows, columns=columns), ("change", "what we expected"))
+
+
+def _between(found, name):
+    """A difference, and between what it lies with 95 % where that is known."""
+    low, high = (f"{found[end]:+.4f}" if end in found else "" for end in ("low", "high"))
+    return f"{found[name]:+.4f}" + (f" ({low}\xa0to\xa0{high})" if low else "")
 
 
 def _setting(value):

@@ -79,7 +79,7 @@ class Config:
     grad_clip: float = 1.0  # global norm
     epochs: int = 7
     evals_per_epoch: int = 3
-    precision: str = "auto"  # bf16 where GPU or CPU has it natively (Muon's always), fp32 elsewhere
+    precision: str = "auto"  # bf16 where CPU or NVIDIA GPU has it natively (Muon's always)
 
     def __post_init__(self):
         for name, allowed in CHOICES.items():

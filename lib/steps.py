@@ -85,8 +85,9 @@ CONTEXT = {
 # The best public result, https://github.com/arshchawla21/mainrun: sweep 15 of 23 June
 # 2026, muon_weight_decay 0.1, setting by setting from its config.json and its code. At
 # the preset's own depth and width, and half of its tokens a step, which on `full` are
-# the recipe's 4,096; its own 12 layers are PUBLIC_BEST_OWN, on `full` only. What else
-# differs is exact to a step: its warm-up and decay are whole numbers of steps.
+# the recipe's 4,096; with the preset's vocabulary, 16,000 on `full` as it has; its own
+# 12 layers are PUBLIC_BEST_OWN, on `full` only. What else differs is exact to a step, as
+# its warm-up and decay are whole numbers of steps, or to a digit (`lib/tokenizer.py`).
 PUBLIC_BEST, PUBLIC_BEST_OWN = "public_best", "public_best_own"
 # With what a search on `small` found for it there, each value to two digits.
 PUBLIC_BEST_TUNED = "public_best_tuned"
@@ -143,7 +144,8 @@ LADDER = {"from": "03_rope_vocab", "to": "04_lowest_loss"}
 LEVERS = {
     "rate": {
         "title": "four times AdamW's rate",
-        "why": "step one's 5e-4 was chosen for a larger model; from 1e-3 to 6e-3 this is best",
+        "why": "step one's 5e-4 was chosen for a larger model; of six rates this was best on "
+        "tiny, by one seed",
         "changes": {"learning_rate": 2e-3},
     },
     "muon": {
@@ -164,8 +166,7 @@ LEVERS = {
     },
     "vocabulary": {
         "title": "half the vocabulary",
-        "why": "step two's doubled vocabulary had not helped: fewer tokens are each "
-        "seen more often",
+        "why": "fewer tokens are each seen more often",
         "changes": {"vocab_factor": 0.5},
     },
     "unigram": {

@@ -10,6 +10,7 @@ runs          many runs, wherever they happen
 seeds         a step, or the public recipe, under several seeds
 ladder        one change at a time, each against the rung below it
 search        settings tuned together, with Optuna
+titles        two published runs beside each other, title by title
 counting      step four: what network and counts are worth apart and together
 context       step five, each part of what it knows, and a control
 bench         tokens per second, beside a plain loop

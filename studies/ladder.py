@@ -44,7 +44,7 @@ from .statistics import SURELY, ask_all_at_once, judge
 START = LADDER["from"]
 FIXED = ("stories", "titles", "seeds", "like", "rungs")  # what nobody can vouch for
 _RUNG = exactly(
-    ("gain", "standard_error", "kept", "why", *SURELY, "p_holm", "titles"),
+    ("gain", "standard_error", "kept", "why", *SURELY, "p_holm", "p_paired_holm", "titles"),
     title=TEXT,
     why=TEXT,
     changes={"type": "object"},
@@ -57,6 +57,7 @@ _RUNG = exactly(
     p=NUMBER,  # how often chance makes such a difference
     p_paired=NUMBER,  # the same, of the differences seed by seed
     p_holm=NUMBER,  # p, where all rungs are asked at once
+    p_paired_holm=NUMBER,
     titles=exactly(low=NUMBER, high=NUMBER),  # of the gain, over draws of titles
     title_nats=NUMBERS,  # of each validation title, the mean over the seeds
     kept={"type": "boolean"},

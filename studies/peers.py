@@ -5,8 +5,8 @@ and the batch of that evaluation, the training tokens that a log of it counted, 
 are the hub's old ones or the new ones that replaced them, and why it compares with none, if it
 does not.
 
-Nobody tells how many validation tokens there were. There are nine times as many training titles,
-but the validation titles are a little shorter than a ninth, as NINTH has it.
+Hardly anybody tells how many validation tokens there were. There are nine times as many training
+titles, but the validation titles are a little shorter than a ninth, as NINTH has it.
 """
 
 import csv

@@ -6,8 +6,8 @@
 - The study lies in a database (SQLite, or any storage that Optuna takes), so that a search can be
   stopped, continued, and worked on by many processes or machines at once: each runs this with the
   same storage. A trial whose process died is marked as failed and queued again by the next one.
-- A study is of one preset, step, stories, settings and code, and is named by them: trials of two
-  that differ in one of these lie in one study only where that was accepted.
+- A study is of one preset, step, stories, settings, precision and code, and is named by them:
+  trials of two that differ in one of these lie in one study only where that was accepted.
 - Only `search` needs Optuna; what a search came to is read without it.
 """
 
@@ -21,6 +21,7 @@ import filelock
 
 from lib.config import PRESETS, Config, load_step
 from lib.data import Titles
+from lib.device import best_device, use_bf16
 from lib.files import NUMBER, TEXT, as_json, check, exactly, held, read_json, results, write_json
 from lib.identity import digest, modules
 from lib.steps import SEARCHES
@@ -40,6 +41,7 @@ SCHEMA = exactly(
     base={"type": "object"},  # the settings of the step
     space={"type": "object"},  # what is changed of them
     code={"type": "object"},
+    precision={"enum": ["bf16", "fp32"]},  # that of the machine, where the settings leave it open
     accepted={"type": "array", "items": TEXT},  # what differed, and was vouched for
     titles={"type": "object"},
     created=TEXT,
@@ -105,7 +107,8 @@ def search(
 
     base, space = load_step(step, preset), SEARCHES[step]
     known = {"stories": titles.stories, "base": base.as_dict(), "space": space, "code": modules()}
-    known = as_json(known)
+    bf16 = use_bf16(base.precision, best_device())
+    known = as_json(known | {"precision": "bf16" if bf16 else "fp32"})
     name, accepted = _named(out, step, preset, known, resume)
     folder = Path(out) / "_build" / f"search-{step}-{preset}"
     folder.mkdir(parents=True, exist_ok=True)

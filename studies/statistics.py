@@ -104,7 +104,8 @@ def judge(below: dict, rung: dict, kept: bool | None, chars: int) -> dict:
 
 
 def ask_all_at_once(rungs: dict[str, dict]) -> None:
-    """Put Holm's correction of `p` in each of `rungs` that has one."""
+    """Put Holm's correction of `p` and of `p_paired` in each of `rungs` that has them."""
     tested = [rung for rung in rungs.values() if "p" in rung]
-    for rung, p in zip(tested, holm([rung["p"] for rung in tested]), strict=True):
-        rung["p_holm"] = p
+    for test, corrected in (("p", "p_holm"), ("p_paired", "p_paired_holm")):
+        for rung, p in zip(tested, holm([rung[test] for rung in tested]), strict=True):
+            rung[corrected] = p

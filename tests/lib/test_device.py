@@ -17,6 +17,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
     [
         ("avx512_bf16 avx512f", True),
         ("amx_bf16 amx_tile", True),
+        ("neon arm_bf16", True),
         ("avx512f avx512bw avx512vl avx512dq", False),  # which PyTorch itself would emulate it on
         ("avx2", False),
     ],

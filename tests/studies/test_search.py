@@ -138,9 +138,10 @@ def test_two_sets_of_stories_are_two_studies_of_one_database(tmp_path, quick):
     assert b["stories"]["sha256"] == "0" * 64
 
 
-def test_settings_space_code_and_preset_make_another_study(tmp_path, quick, monkeypatch):
+def test_settings_space_code_precision_and_preset_make_another_study(tmp_path, quick, monkeypatch):
     names = set()
-    for i, change in enumerate((None, "settings", "space", "code", "preset")):
+    changes = (None, "settings", "space", "code", "precision", "preset")
+    for i, change in enumerate(changes):
         with monkeypatch.context() as patch:
             if change == "settings":
                 patch.setattr(search, "load_step", lambda *_: CONFIG.change(dropout=0.3))
@@ -148,10 +149,13 @@ def test_settings_space_code_and_preset_make_another_study(tmp_path, quick, monk
                 patch.setitem(SEARCHES[STEP], "dropout", (0.0, 0.6))
             if change == "code":
                 other_code(patch, search)
+            if change == "precision":
+                there = search.use_bf16("auto", search.best_device())
+                patch.setattr(search, "use_bf16", lambda *_, there=there: not there)
             preset = "tiny" if change == "preset" else "smoke"
             search.search(STEP, preset, TITLES, tmp_path / str(i), 1)
             names.add(search.read_search(tmp_path / str(i), STEP, preset)["study"])
-    assert len(names) == 5
+    assert len(names) == len(changes)
     assert {name.split("-")[0] for name in names} == {"smoke", "tiny"}
     assert all("04_lowest_loss" in name for name in names)
 

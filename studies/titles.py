@@ -1,0 +1,37 @@
+"""What other titles would make of the difference between two published runs.
+
+Each is one run: what another seed would do is not in it. `studies.seeds` has that.
+"""
+
+from pathlib import Path
+
+from lib.compare import refuse_mixed
+from lib.details import read_detail
+from lib.record import read_record
+
+from .statistics import over_titles
+
+LOSSES = {"val": "full_coverage", "test": "test"}  # by the titles that each is of
+
+
+def differences(home: str | Path, preset: str, pairs: list[tuple[str, str]]) -> dict[str, dict]:
+    """Return, by the name of the second of each pair of runs on `preset`, how far they are apart.
+
+    `val` and `test`, of those titles, have the `difference` of the full-coverage losses, second
+    less first in nats per character, and `low` and `high`, between which it lies in 95 % of draws
+    of as many titles (`studies.statistics.over_titles`); `test` is None where there are none. The
+    two are named by `title` and `before`.
+
+    Raises FileNotFoundError for a run that is not in `home`, ValueError for two of other titles.
+    """
+    found = {}
+    for names in pairs:
+        first, second = records = [read_record(home, preset, name) for name in names]
+        refuse_mixed(records)
+        kept = [read_detail(home, preset, name, "titles") for name in names]
+        found[names[1]] = told = {"title": second["title"], "before": first["title"]}
+        for part, loss in LOSSES.items():
+            nats = [titles[part] for titles in kept]
+            chars = nats[0] and round(sum(nats[0]) / first["losses"][loss])
+            told[part] = over_titles(*nats, chars) if chars else None
+    return found
