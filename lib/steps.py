@@ -91,6 +91,8 @@ CONTEXT = {
 PUBLIC_BEST, PUBLIC_BEST_OWN = "public_best", "public_best_own"
 # With what a search on `small` found for it there, each value to two digits.
 PUBLIC_BEST_TUNED = "public_best_tuned"
+# No public recipe, but step three with what the same search found for it.
+LOWEST_TUNED = "lowest_loss_tuned"
 RECIPES = {
     PUBLIC_BEST: {
         "title": "Best public recipe",
@@ -131,6 +133,11 @@ RECIPES = {
             "r_drop": 4.0,
             "decay": 0.4,
         },
+    },
+    LOWEST_TUNED: {
+        "title": "Muon, title by title, tuned here",
+        "from": "04_lowest_loss",
+        "changes": {"r_drop": 3.0, "attention_dropout": False},
     },
     PUBLIC_BEST_OWN: {
         "title": "Best public recipe, 12 layers",

@@ -11,7 +11,7 @@ from lib.config import changed, load_preset, load_step
 from lib.files import BOOK, held
 from lib.model import GPT
 from lib.record import load_model, read_record, read_steps
-from lib.steps import PUBLIC_BEST, PUBLIC_BEST_TUNED, RECIPES
+from lib.steps import LADDER, LOWEST_TUNED, PUBLIC_BEST, PUBLIC_BEST_TUNED, RECIPES
 from lib.train import train
 from studies import search, seeds
 
@@ -169,17 +169,23 @@ def test_what_the_peers_table_does_not_tell_is_as_its_own_code_has_it():
     assert (RECIPE.windows, RECIPE.tokenizer_titles) == ("stream", "train+val")
 
 
-def test_the_tuned_one_is_what_the_search_on_small_came_to():
+@pytest.mark.parametrize(
+    ("name", "step"), [(PUBLIC_BEST_TUNED, PUBLIC_BEST), (LOWEST_TUNED, LADDER["to"])]
+)
+def test_a_tuned_one_is_what_the_search_on_small_came_to(name, step):
     """The best trial, to two digits; and its record is that trial's, run again."""
-    found = search.read_search(BOOK, PUBLIC_BEST, "small")
+    found = search.read_search(BOOK, step, "small")
     best = min(found["trials"], key=lambda trial: trial["loss"])
     rounded = {name: float(f"{value:.2g}") for name, value in best["changes"].items()}
-    assert RECIPES[PUBLIC_BEST_TUNED]["changes"] == rounded
-    tuned = load_step(PUBLIC_BEST_TUNED, "small")
-    assert load_step(PUBLIC_BEST, "small").change(**rounded) == tuned
-    record = read_record(BOOK, "small", PUBLIC_BEST_TUNED)
+    base = load_step(step, "small")
+    factors = {name: rounded.pop(name) for name in [*rounded] if name.endswith("_factor")}
+    assert set(factors.values()) <= {1.0}  # as the step has it
+    tuned = load_step(name, "small")
+    assert RECIPES[name]["from"] == step and base.change(**rounded) == tuned != base
+    record = read_record(BOOK, "small", name)
     assert record["losses"]["full_coverage"] == pytest.approx(best["loss"], abs=5e-4)
     assert found["stories"] == record["stories"]
+    assert found["precision"] == record["environment"]["precision"]
 
 
 @pytest.fixture
