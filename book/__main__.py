@@ -106,10 +106,10 @@ def _parser():
     shares(sub)
     sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
 
-    sub = command("peer", _peer, "train the best public recipe on the same titles as the steps")
+    sub = command("peer", _peer, "train a public recipe on the same titles as the steps")
     trains(sub, "full")
-    depth = "at the preset's depth, or at its own (default: %(default)s)"
-    sub.add_argument("--recipe", choices=RECIPES, default=PUBLIC_BEST, help=depth)
+    which = "as it is, tuned, or at its own depth (default: %(default)s)"
+    sub.add_argument("--recipe", choices=RECIPES, default=PUBLIC_BEST, help=which)
     shares(sub)
     sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
 

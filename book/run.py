@@ -35,7 +35,7 @@ PACKAGES = ("lib", "studies", "drawing")  # what a notebook may import of the bo
 TABLES = (  # which no notebook writes
     "peers.csv",
     *(f"results/*/{name}.json" for name in ("seeds/*", "search/*", "ladder", "bench*")),
-    *(f"results/*/{name}.json" for name in RECIPES),
+    *(f"results/*/{name}{file}.json" for name in RECIPES for file in ("", "/titles")),
 )
 PAGES = ("*.md", "*.bib", "myst.yml", "docs", "plugins", "theme", "widget")  # beside notebooks
 MIRRORED = ".mirrored"  # what an earlier run put into its folder

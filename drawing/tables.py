@@ -130,7 +130,8 @@ def apart_table(found: dict[str, dict]) -> Table:
         }
         for pair in found.values()
     ]
-    return Table(pd.DataFrame(rows), ("run", "set against"))
+    columns = ["run", "set against", "validation titles", "test titles"]
+    return Table(pd.DataFrame(rows, columns=columns), ("run", "set against"))
 
 
 def ladder_table(ladder: dict, kept: bool) -> Table:

@@ -91,7 +91,7 @@ CONTEXT = {
 PUBLIC_BEST, PUBLIC_BEST_OWN = "public_best", "public_best_own"
 # With what a search on `small` found for it there, each value to two digits.
 PUBLIC_BEST_TUNED = "public_best_tuned"
-# No public recipe, but step three with what the same search found for it.
+# No public recipe, but step three with what a search on `small` found for it.
 LOWEST_TUNED = "lowest_loss_tuned"
 RECIPES = {
     PUBLIC_BEST: {

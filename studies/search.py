@@ -34,6 +34,7 @@ HEARTBEAT = 30  # seconds between two signs of life of a running trial
 TAKEN = 2  # trials of a smaller preset that a search begins with: its best are much alike
 
 SCHEMA = exactly(
+    ("precision",),  # which the first records did not name
     study=TEXT,  # its name in the database
     step=TEXT,
     preset={"enum": list(PRESETS)},
@@ -230,7 +231,7 @@ def _named(out, step, preset, known, resume):
     if resume == "fresh" or not results(out, preset, f"search/{step}").exists():
         return name, []
     there = read_search(out, step, preset)
-    before = {key: there[key] for key in known}
+    before = {key: there.get(key) for key in known}
     before["base"] = Config.from_dict(there["base"]).as_dict()
     shown = f"results/{preset}/search/{step}.json"
     differ = refuse_another(shown, before, known, FIXED, resume)

@@ -153,7 +153,7 @@ def train_recipe(
     recipe: str = PUBLIC_BEST,
     workers=None,
 ) -> dict:
-    """Train a public recipe once, at the steps' own seed, and return its record.
+    """Train one of `lib.steps.RECIPES` once, at the steps' own seed, and return its record.
 
     Writes `out/results/<preset>/<recipe>.json` as that of a published step, with one look at the
     test titles. A run that was stopped continues from its checkpoint under

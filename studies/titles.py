@@ -3,15 +3,35 @@
 Each is one run: what another seed would do is not in it. `studies.seeds` has that.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
-from lib.compare import refuse_mixed
+from lib.compare import compare_alike, refuse_mixed
 from lib.details import read_detail
 from lib.record import read_record
+from lib.steps import LADDER, LOWEST_TUNED, PUBLIC_BEST_TUNED
 
 from .statistics import over_titles
 
 LOSSES = {"val": "full_coverage", "test": "test"}  # by the titles that each is of
+
+
+def beside(records: list[dict], others: list[dict]) -> list[tuple[str, str]]:
+    """Return which runs to set beside which: each of the steps `records` and the one before it.
+
+    Of `others`, which are no steps, each that is of the same titles beside step three, tuned beside
+    tuned.
+    """
+    names = [record["step"] for record in records]
+    there = {r["step"] for r in [*records, *others] if compare_alike([records[0], r])}
+    pairs = list(pairwise(names))
+    for name in [other["step"] for other in others]:
+        first = LADDER["to"]
+        if name == PUBLIC_BEST_TUNED and LOWEST_TUNED in there:
+            first = LOWEST_TUNED
+        if {first, name} <= there:
+            pairs.append((first, name))
+    return pairs
 
 
 def differences(home: str | Path, preset: str, pairs: list[tuple[str, str]]) -> dict[str, dict]:
