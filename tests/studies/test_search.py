@@ -238,7 +238,7 @@ def test_the_record_is_written_by_one_process_at_a_time(tmp_path):
 def test_a_damaged_record_is_refused_by_name(tmp_path, quick):
     search.search(STEP, "smoke", TITLES, tmp_path, 1)
     record = search.read_search(tmp_path, STEP, "smoke")
-    for missing in record:
+    for missing in record.keys() - {"precision"}:
         write_json(
             results(tmp_path, "smoke", f"search/{STEP}"),
             {k: v for k, v in record.items() if k != missing},
@@ -247,6 +247,19 @@ def test_a_damaged_record_is_refused_by_name(tmp_path, quick):
             search.read_search(tmp_path, STEP, "smoke")
     with pytest.raises(FileNotFoundError, match="python -m book search"):
         search.read_search(tmp_path, STEP, "tiny")
+
+
+def test_a_record_that_names_no_precision_is_gone_on_with_by_word(tmp_path, quick):
+    search.search(STEP, "smoke", TITLES, tmp_path, 1)
+    record = search.read_search(tmp_path, STEP, "smoke")
+    there = record.pop("precision")
+    write_json(results(tmp_path, "smoke", f"search/{STEP}"), record)
+    with pytest.raises(ValueError, match=r"differs is precision \(.*\)\. Vouch .* \(--accept\)"):
+        search.search(STEP, "smoke", TITLES, tmp_path, 1)
+    search.search(STEP, "smoke", TITLES, tmp_path, 1, resume="accept")
+    now = search.read_search(tmp_path, STEP, "smoke")
+    assert (now["precision"], now["accepted"]) == (there, ["precision"])
+    assert now["study"] == record["study"] and len(now["trials"]) == 2
 
 
 def test_without_optuna_the_command_says_what_to_install(monkeypatch, capsys, tmp_path):
