@@ -34,7 +34,7 @@ from .progress import progress
 PACKAGES = ("lib", "studies", "drawing")  # what a notebook may import of the book
 TABLES = (  # which no notebook writes
     "peers.csv",
-    *(f"results/*/{name}.json" for name in ("seeds/*", "search/*", "ladder", "bench*")),
+    *(f"results/*/{name}.json" for name in ("seeds/*", "search/*", "ladder*", "bench*")),
     *(f"results/*/{name}{file}.json" for name in RECIPES for file in ("", "/titles")),
 )
 PAGES = ("*.md", "*.bib", "myst.yml", "docs", "plugins", "theme", "widget")  # beside notebooks
