@@ -79,7 +79,7 @@ class Config:
     grad_clip: float = 1.0  # global norm
     epochs: int = 7
     evals_per_epoch: int = 3
-    precision: str = "auto"  # bf16 where CPU or NVIDIA GPU has it natively (Muon's always)
+    precision: str = "auto"  # bf16 where CPU or NVIDIA GPU has it (Muon's always), else fp32
 
     def __post_init__(self):
         for name, allowed in CHOICES.items():
