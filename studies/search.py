@@ -6,6 +6,7 @@
 - The study lies in a database (SQLite, or any storage that Optuna takes), so that a search can be
   stopped, continued, and worked on by many processes or machines at once: each runs this with the
   same storage. A trial whose process died is marked as failed and queued again by the next one.
+- A database that does not have the study is given the trials of its record.
 - A study is of one preset, step, stories, settings, precision and code, and is named by them:
   trials of two that differ in one of these lie in one study only where that was accepted.
 - Only `search` needs Optuna; what a search came to is read without it.
@@ -101,8 +102,8 @@ def search(
     many; "accept" goes on with the study of the record that is there, although code or settings
     differ. A trial whose process died continues from its checkpoint.
 
-    Raises ValueError where that record is of another study, or has trials that the database does
-    not have, and where `like` was searched in other ranges.
+    Raises ValueError where that record is of another study, or has trials that the study in the
+    database does not have, and where `like` was searched in other ranges.
     """
     import optuna
 
@@ -128,8 +129,9 @@ def search(
     about = {"study": name, "step": step, "preset": preset, **known, "accepted": accepted}
     about["titles"] = {"train": len(titles.train), "val": len(titles.val)}
     if resume != "fresh":
+        with held(folder):
+            _restore(study, out, base, space, preset, step)
         _refuse_loss(out, about, study)
-
     ask = study.ask
 
     def one_at_a_time(*arguments):
@@ -236,6 +238,24 @@ def _named(out, step, preset, known, resume):
     shown = f"results/{preset}/search/{step}.json"
     differ = refuse_another(shown, before, known, FIXED, resume)
     return there["study"], sorted({*there["accepted"], *differ})
+
+
+def _restore(study, out, base, space, preset, step):
+    """Give `study`, where it has no trial, those of its record, by their numbers."""
+    from optuna.trial import FixedTrial, TrialState, create_trial
+
+    if study.trials or not results(out, preset, f"search/{step}").exists():
+        return
+    there = read_search(out, step, preset)
+    known = {t["number"]: t for t in there["trials"] if there["study"] == study.study_name}
+    for number in range(1 + max(known, default=-1)):
+        trial = create_trial(state=TrialState.FAIL)  # where the record has none
+        if number in known:
+            fixed = FixedTrial(known[number]["changes"])
+            suggest(fixed, base, space)  # says from which distributions they were drawn
+            given = {"params": fixed.params, "distributions": fixed.distributions}
+            trial = create_trial(value=known[number]["loss"], **given)
+        study.add_trial(trial)
 
 
 def _complete(study):

@@ -199,11 +199,37 @@ def test_fresh_removes_the_trials_that_the_study_had(tmp_path, quick):
     assert [t["number"] for t in search.read_search(tmp_path, STEP, "smoke")["trials"]] == [0, 1]
 
 
-def test_trials_that_the_database_does_not_have_are_not_written_over(tmp_path, quick):
+def test_a_database_that_was_lost_is_filled_from_the_record(tmp_path, quick, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):  # a number that the record does not have
+        with monkeypatch.context() as patched:
+            patched.setattr(search, "train", _interrupted)
+            search.search(STEP, "smoke", TITLES, tmp_path, 1)
+    search.search(STEP, "smoke", TITLES, tmp_path, 3)
+    there, drawn = search.read_search(tmp_path, STEP, "smoke"), _study(tmp_path).trials
+    numbers = [trial["number"] for trial in there["trials"]]
+    assert numbers == [1, 2, 3]
+    (tmp_path / "_build" / "search.db").unlink()
+    search.search(STEP, "smoke", TITLES, tmp_path, 1)
+    assert len(quick) == 4  # none was trained again
+    now = search.read_search(tmp_path, STEP, "smoke")
+    assert now["study"] == there["study"] and now["trials"][:3] == there["trials"]
+    assert now["trials"][3]["number"] == 4
+    restored = _study(tmp_path).trials
+    for before, after in zip(drawn[1:4], restored[1:4], strict=True):
+        assert (before.params, before.distributions) == (after.params, after.distributions)
+        assert (before.value, before.state) == (after.value, after.state)
+
+
+def _interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_trials_that_the_study_in_the_database_lacks_are_not_written_over(tmp_path, quick):
     search.search(STEP, "smoke", TITLES, tmp_path, 2)
     there = search.read_search(tmp_path, STEP, "smoke")
-    (tmp_path / "_build" / "search.db").unlink()
-    with pytest.raises(ValueError, match="holds 2 trials of the study smoke-04_lowest_loss-"):
+    there["trials"].append({"number": 7, "changes": {"learning_rate": 0.5}, "loss": 0.5})
+    write_json(results(tmp_path, "smoke", f"search/{STEP}"), there)
+    with pytest.raises(ValueError, match="holds 3 trials of the study smoke-04_lowest_loss-"):
         search.search(STEP, "smoke", TITLES, tmp_path, 1)
     assert len(quick) == 2 and search.read_search(tmp_path, STEP, "smoke") == there
 
