@@ -200,10 +200,9 @@ def test_fresh_removes_the_trials_that_the_study_had(tmp_path, quick):
 
 
 def test_a_database_that_was_lost_is_filled_from_the_record(tmp_path, quick, monkeypatch):
-    with pytest.raises(KeyboardInterrupt):  # a number that the record does not have
-        with monkeypatch.context() as patched:
-            patched.setattr(search, "train", _interrupted)
-            search.search(STEP, "smoke", TITLES, tmp_path, 1)
+    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patched:
+        patched.setattr(search, "train", _interrupted)  # a number that the record does not have
+        search.search(STEP, "smoke", TITLES, tmp_path, 1)
     search.search(STEP, "smoke", TITLES, tmp_path, 3)
     there, drawn = search.read_search(tmp_path, STEP, "smoke"), _study(tmp_path).trials
     numbers = [trial["number"] for trial in there["trials"]]
