@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE =
 # The preset of a target where PRESET names none.
 DEFAULT = full
 ON = --preset $(or $(PRESET),$(DEFAULT))
-RESUME = $(if $(FRESH),--fresh)$(if $(ACCEPT),--accept)
+RESUME = $(if $(FRESH),--fresh) $(if $(ACCEPT),--accept)
 FLAGS = $(if $(STORIES),--stories "$(STORIES)") $(addprefix --step ,$(STEP)) $(RESUME)
 WHERE = $(if $(WORKERS),--workers $(WORKERS)) $(if $(RAY),--ray "$(RAY)")
 SITE = $(if $(THEME),--theme $(THEME))
@@ -19,7 +19,7 @@ TO = $(if $(OUT),--out "$(OUT)")
 
 .PHONY: help setup cluster book test workers run publish seeds peer ladder search bench site serve github lint clean
 
-help: ## list the targets
+help: ## list the targets; in brackets what may be given, with its default where it has one
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: $(VENV)/book ## make .venv and install what the book runs on
@@ -54,34 +54,34 @@ test: $(VENV)/dev ## run the tests
 workers: $(VENV)/dev $(VENV)/cluster ## run the tests that test leaves out, which start workers and a Ray cluster
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m workers tests/studies/test_workers.py
 
-run: setup ## [PRESET=full STORIES=path STEP=02_adamw OUT=folder FRESH=1 ACCEPT=1]: execute on another preset and other stories
+run: setup ## [PRESET=full STORIES=path STEP=… OUT=folder FRESH=1 ACCEPT=1]: execute on another preset and other stories
 	$(BOOK) run $(ON) $(FLAGS) $(TO)
 
 publish: setup ## the same but OUT, in place: rewrites notebooks/, figures/ and results/ [WITHOUT=06_context: leaves that as it is]
 	$(BOOK) publish $(ON) $(FLAGS) $(addprefix --without ,$(WITHOUT))
 
 seeds: DEFAULT = tiny
-seeds: $(VENV)/dev $(if $(RAY),cluster) ## STEP=02_adamw SEEDS=5 PRESET=tiny STORIES=path [WORKERS=2 RAY=auto OUT=folder]: train a step (or all) under several seeds
+seeds: $(VENV)/dev $(if $(RAY),cluster) ## [PRESET=tiny STORIES=path STEP=… SEEDS=5 WORKERS=… RAY=… OUT=folder]: train every step, or one, under several seeds
 	$(BOOK) seeds $(ON) --seeds $(or $(SEEDS),5) $(FLAGS) $(WHERE) $(TO)
 
-peer: setup $(if $(RAY),cluster) ## STORIES=path [PRESET=full RECIPE=public_best_own RAY=auto OUT=folder]: train the best public recipe on the same titles
+peer: setup $(if $(RAY),cluster) ## [PRESET=full STORIES=path RECIPE=public_best RAY=… OUT=folder]: train the best public recipe on the same titles
 	$(BOOK) peer $(ON) $(if $(RECIPE),--recipe $(RECIPE)) $(FLAGS) $(WHERE) $(TO)
 
 ladder search: DEFAULT = tiny
-ladder: $(VENV)/dev $(if $(RAY),cluster) ## STORIES=path [SEEDS=3 PRESET=tiny LEVERS="muon mask" LIKE=tiny WORKERS=2 RAY=auto OUT=folder]: try the changes of step three in turn
+ladder: $(VENV)/dev $(if $(RAY),cluster) ## [PRESET=tiny STORIES=path SEEDS=3 LEVERS="…" LIKE=… WORKERS=… RAY=… OUT=folder]: try the changes of step three in turn
 	$(BOOK) ladder $(ON) --seeds $(or $(SEEDS),3) $(if $(LEVERS),--levers $(LEVERS)) $(if $(LIKE),--like $(LIKE)) $(FLAGS) $(WHERE) $(TO)
 
-search: $(VENV)/dev ## STORIES=path [STEP=public_best TRIALS=20 PRESET=tiny LIKE=tiny STORAGE=url OUT=folder]: tune a step's settings together
+search: $(VENV)/dev ## [PRESET=tiny STORIES=path STEP=04_lowest_loss TRIALS=20 LIKE=… STORAGE=url OUT=folder]: tune the settings of step three, or of public_best, together
 	$(BOOK) search $(ON) --trials $(or $(TRIALS),20) $(if $(LIKE),--like $(LIKE)) $(if $(STORAGE),--storage "$(STORAGE)") $(FLAGS) $(TO)
 
 bench: DEFAULT = small
-bench: $(VENV)/dev ## STORIES=path [PRESET=small OUT=folder]: tokens per second, beside the plain loop of tests/reference.py
-	$(BOOK) bench $(ON) $(if $(STORIES),--stories "$(STORIES)") $(TO)
+bench: $(VENV)/dev ## [PRESET=small STORIES=path OUT=folder FRESH=1]: tokens per second, beside the plain loop of tests/reference.py
+	$(BOOK) bench $(ON) $(if $(STORIES),--stories "$(STORIES)") $(if $(FRESH),--fresh) $(TO)
 
-site: setup ## render the published book without executing anything (THEME=book or plain forces one)
+site: setup ## [THEME=auto]: render the published book, executing nothing; book or plain forces a theme
 	$(BOOK) site $(SITE)
 
-serve: setup ## [PORT=8000]: preview it
+serve: setup ## [PORT=8000 THEME=auto]: preview it
 	$(BOOK) serve $(SITE) $(if $(PORT),--port $(PORT))
 
 github: setup ## SLUG=owner/name: where the book lies on GitHub

@@ -6,6 +6,7 @@ finished      what was executed before, and what it left
 progress      how far the training of a notebook has come
 run           the notebooks executed, in a folder of their own
 publish       what a run left, put over the book's own notebooks, figures and records
+export        the models of the page Try it, from the weights that a run left
 checks        what is broken in a site that was built
 site          the pages rendered by MyST, checked, previewed
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from lib.config import PRESETS
-from lib.files import BOOK, results
+from lib.files import BOOK
 from lib.steps import PUBLIC_BEST, RECIPES, SEARCHES, STEPS
 
 from . import repository, site
@@ -21,7 +21,7 @@ STORIES = """'hub', or the path of a file: parquet, csv, tsv, jsonl or txt, also
 the variable HN_STORIES, else the hub; smoke makes its own)"""
 FRESH = "train again what was trained before, and execute again what was executed"
 ACCEPT = "take checkpoints of other code or PyTorch too: you vouch that it does not matter"
-THEME = "the official book-theme, the plain one, or whichever can be had (default: %(default)s)"
+THEME = "whichever can be had, the official book-theme, or the plain one (default: %(default)s)"
 THEMES = ("auto", "book", "plain")
 WORKERS = """train N runs at once, each on its share of the cores, or on a GPU of its own where
 there are several; with --ray a run asks for that share (default: one run after another)"""
@@ -92,8 +92,8 @@ def _parser():
         if name == "publish":
             sub.add_argument("--without", action="append", metavar="PAGE", default=[], help=STAYS)
         else:
-            sub.add_argument("--out", type=Path, help="the folder (default: _build/<preset>, "
-                             "or _build/book)")  # fmt: skip
+            default = "_build/book" if name == "book" else "_build/<preset>"
+            sub.add_argument("--out", type=Path, help=f"the folder (default: {default})")
 
     sub = command("seeds", _seeds, "train steps under several seeds, and say how much they differ")
     trains(sub, "tiny")
@@ -106,9 +106,10 @@ def _parser():
     shares(sub)
     sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
 
-    sub = command("peer", _peer, "train a public recipe on the same titles as the steps")
+    sub = command("peer", _peer, "train a recipe that is no step on the same titles as those")
     trains(sub, "full")
-    which = "as it is, tuned, or at its own depth (default: %(default)s)"
+    which = """the best public one as it is or tuned, step three's tuned, or the public one at its
+    own depth (default: %(default)s)"""
     sub.add_argument("--recipe", choices=RECIPES, default=PUBLIC_BEST, help=which)
     shares(sub)
     sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
@@ -140,11 +141,13 @@ def _parser():
     reads(sub, "small")
     sub.add_argument("--rounds", type=int, default=7, help="of each loop (default: %(default)s)")
     sub.add_argument("--titles", type=int, help="training titles a round (default: 15 steps)")
+    sub.add_argument("--fresh", action="store_true", help="write over a record of other stories")
     sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
 
     sub = command("export", _export, "write the models of the page Try it from a preset's weights")
     sub.add_argument("--preset", default="small", help="for example full (default: %(default)s)")
-    sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
+    sub.add_argument("--out", type=Path, help="the folder of a run (default: the last that was "
+                     "published, and what the book shows of it is written there)")  # fmt: skip
 
     for name, function, help_ in (
         ("site", _site, "render the published book, executing nothing"),
@@ -260,28 +263,19 @@ def _workers(options):
 
 def _bench(options):
     from studies import bench
+
+    sys.path.insert(0, str(BOOK))  # the tests are not installed
     from tests import reference
 
     _, titles = resolve_stories(options.preset, options.stories)
-    bench.bench(options.preset, titles, options.out, reference, options.rounds, options.titles)
+    given = options.preset, titles, options.out, reference, options.rounds, options.titles
+    bench.bench(*given, options.fresh)
 
 
 def _export(options):
-    from lib.export import write_model
-    from lib.record import load_model, read_record
+    from .export import export
 
-    weights = sorted((options.out / "results" / options.preset).glob("[0-9]*.pt"))
-    if not weights:
-        raise FileNotFoundError(f"no weights in results/{options.preset}: run the steps first")
-    for step in (path.stem for path in weights):
-        model, tokenizer = load_model(options.out, options.preset, step)
-        record = read_record(options.out, options.preset, step)
-        own = sorted({"rotate", "tokenizer"} & record["identity"]["notebook"].keys())
-        there = results(options.out, options.preset, f"{step}/model", ".bin").exists()
-        if own and not there:  # what was brought to its training is not in its weights
-            print(f"{step} cannot be tried in a browser: its notebook brings its {own[0]}.")
-        elif write_model(options.out, model, tokenizer, record):
-            print(f"results/{options.preset}/{step}/model.bin")
+    export(options.preset, options.out)
 
 
 def _site(options):

@@ -63,6 +63,13 @@ def refuse_doubles(root: Path = BOOK) -> None:
                         )
 
 
+def labels(notebook: Path) -> set[str]:
+    """Return the labels of the cells of the notebook in a file."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    found = (LABEL.match(cell.source) for cell in cells if cell.cell_type == "code")
+    return {label[1] for label in found if label}
+
+
 def _parsed(source):
     try:
         return ast.parse(source)

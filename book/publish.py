@@ -1,11 +1,12 @@
 """Putting a finished run over the book's own notebooks, figures and records."""
 
+import re
 import shutil
 from pathlib import Path
 
 from lib.files import BOOK, results, write_json
 
-from .contents import notebooks, pages
+from .contents import labels, notebooks, pages
 from .finished import Mark, read_or_none
 from .repository import uncommitted
 from .run import PACKAGES, REPORT, BookError, copy_file, run
@@ -20,7 +21,8 @@ def publish(
 ) -> None:
     """Execute the notebooks as `run` does, then put them, figures and records in the book itself.
 
-    Nothing of the book is touched before all succeeded. One step by itself, on another preset than
+    Nothing of the book is touched before all succeeded; then what notebooks that are no longer
+    there had left is removed. One step by itself, on another preset than
     its notebook is published on, leaves its records only. The notebooks and pages `without` stay as
     they are, and keep the preset that they show; `results/report.json` says so.
 
@@ -42,7 +44,9 @@ def publish(
         if published.is_file() and there < published.stat().st_mtime:
             copy_file(published, target)
     Mark.remove_ghosts(out, BOOK, preset_name)
+    _remove_orphans(out)
     run(preset_name, stories, out, step, resume, without)
+    _remove_orphans(BOOK)
     report = read_or_none(BOOK / REPORT) or {"preset": preset_name}
     shown = report.get("but", {})
     for name in [n for n in notebooks(BOOK) if n not in without] if step is None else [step]:
@@ -59,6 +63,24 @@ def publish(
             if wanted and not file.endswith(".pt"):  # weights are not
                 copy_file(out / file, BOOK / file)
     if step is None:
+        drawn = {Path(file).stem for mark in Mark.all(out) for file in mark.files()}
+        drawn |= {label for name in notebooks(BOOK) if name in without for label in _labels(name)}
+        for figure in (BOOK / "figures").glob("*.*"):
+            if figure.stem not in drawn:
+                figure.unlink()
         stay = {name: shown.get(name, report["preset"]) for name in without}
         but = {name: preset for name, preset in stay.items() if preset != preset_name}
         write_json(BOOK / REPORT, {"preset": preset_name} | ({"but": but} if but else {}))
+
+
+def _remove_orphans(root):
+    """Remove the records under `root`, and what stands beside them, that no notebook leaves."""
+    for path in (root / "results").rglob("*"):
+        name = path.relative_to(root).as_posix()
+        step = re.match(r"results/\w+/(?:ablations/)?(\d\w*)[./-]", name)
+        if path.is_file() and step and not (BOOK / "notebooks" / f"{step[1]}.ipynb").exists():
+            path.unlink()
+
+
+def _labels(name):
+    return labels(BOOK / "notebooks" / f"{name}.ipynb")

@@ -11,6 +11,7 @@
 
 import logging
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -226,9 +227,11 @@ def _execute(name, source, target, parameters):
         )
     except PapermillExecutionError as error:
         print("failed", flush=True)
+        run = re.search(r" in \S*\bruns/(\w+) is of another run", error.evalue)
+        first = f"That run is {run[1]}'s: begin with it.\n" if run and run[1] != name else ""
         raise BookError(
             f"Cell {error.exec_count} of {name} failed: {error.ename}: {error.evalue}\n"
-            f"The notebook with its output is {os.path.relpath(target)}."
+            f"{first}The notebook with its output is {os.path.relpath(target)}."
         ) from error
     except DeadKernelError as error:
         print("failed", flush=True)

@@ -32,7 +32,7 @@ SOURCES = (  # what a site is made of
     *("theme/*.*", "theme/public/*.*"),
 )
 OFFICIAL_THEME = "templates/site/myst/book-theme"
-SERVED_FROM = "base-url.txt"  # in _build: the path that the rendered pages are to be served from
+SERVED_FROM = "base-url.txt"  # in _build, of a whole site: the path that it is to be served from
 
 
 class SiteError(RuntimeError):
@@ -57,6 +57,7 @@ def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> 
     theme, why = choose_theme(root, theme)
     print(f"theme: {theme} ({why})", flush=True)
     build = root / "_build"
+    (build / SERVED_FROM).unlink(missing_ok=True)
     for stale in ("site", "html"):
         shutil.rmtree(build / stale, ignore_errors=True)
     command = [_myst(), "build", "--html", "--strict"]
@@ -81,7 +82,6 @@ def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> 
         stdin=subprocess.DEVNULL,
     )
     problems = list(dict.fromkeys(_complaints(run.stdout)))
-    (build / SERVED_FROM).write_text(base, encoding="utf-8")
     html = build / "html"
     if run.returncode or not (html / "index.html").is_file():
         advice = "\n(the plain theme needs no download: THEME=plain)" if theme == "book" else ""
@@ -92,6 +92,7 @@ def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> 
         raise SiteError("the book is broken:\n" + "\n".join(f"  {line}" for line in problems))
     if env["SITE_URL"]:
         _write_sitemap(html, address)
+    (build / SERVED_FROM).write_text(base, encoding="utf-8")
     once = "Set it once: make github SLUG=owner/name, then commit and push"
     if slug is None:
         print(f"no Open in Colab links: this book does not know its repository. {once}")
@@ -189,10 +190,11 @@ def _write_sitemap(html: Path, address: str) -> None:
 def _is_stale(root, rendered):
     """Whether the page `rendered` is not there, or older than something of the book in `root`.
 
-    Or made to be served from a folder, where nothing that a page asks for would be found.
+    Or of a book that was refused, or made to be served from a folder, where nothing that a page
+    asks for would be found.
     """
     base = Path(root) / "_build" / SERVED_FROM
-    if not rendered.is_file() or (base.exists() and base.read_text("utf-8")):
+    if not rendered.is_file() or not base.exists() or base.read_text("utf-8"):
         return True
     sources = (path for pattern in SOURCES for path in root.glob(pattern))
     return any(path.stat().st_mtime > rendered.stat().st_mtime for path in sources)
@@ -217,8 +219,8 @@ def serve_site(root: Path, port: int = 8000, theme: str = "auto") -> None:
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=html)
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
-    except OSError as error:
-        why = f"port {port} cannot be used ({error.strerror})"
+    except (OSError, OverflowError) as error:  # taken, or no port
+        why = f"port {port} cannot be used ({getattr(error, 'strerror', error)})"
         raise SiteError(f"{why}; choose another, as in make serve PORT=8001") from error
     with server:
         print(f"http://localhost:{server.server_port} (Ctrl+C to stop)", flush=True)

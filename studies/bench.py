@@ -10,14 +10,18 @@ import statistics
 import time
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import torch
 
 from lib.config import PRESETS, load_preset
+from lib.data import Titles
 from lib.device import best_device, use_bf16
-from lib.files import NUMBERS, check, exactly, results, write_json
+from lib.files import NUMBER, NUMBERS, check, exactly, read_json, results, write_json
 from lib.tokenizer import train_tokenizer
 from lib.train import train
+
+from .identity import refuse_other_stories
 
 STEPS = 15  # of a round, about
 SCHEMA = exactly(
@@ -31,20 +35,34 @@ SCHEMA = exactly(
             precision={"enum": ["fp32", "own"]},
             book=NUMBERS,  # tokens per second, one a round
             reference=NUMBERS,
-            ratio={"type": "number"},  # of the medians
+            medians=exactly(book=NUMBER, reference=NUMBER),
+            ratio=NUMBER,  # of the medians
         ),
         "minItems": 1,
     },
 )
 
 
-def bench(preset: str, titles, out, plain, rounds: int = 7, count: int | None = None) -> dict:
+def bench(
+    preset: str,
+    titles: Titles,
+    out: str | Path,
+    plain,
+    rounds: int = 7,
+    count: int | None = None,
+    fresh: bool = False,
+) -> dict:
     """Measure tokens per second of both loops, a number a round, at each precision.
 
     `plain` is the module of the plain loop (`tests.reference`); `count` are the training titles of
     a round, by default as many as give about STEPS steps. Prints a line for each precision; writes
     and returns the record, `out/results/<preset>/bench.json`.
+
+    Raises ValueError where the record that is there is of other stories, unless `fresh`.
     """
+    if not fresh and results(out, preset, "bench").exists():
+        there = read_json(out, preset, "bench", "run `python -m book bench`")
+        refuse_other_stories(f"results/{preset}/bench.json", there, titles)
     device = best_device()
     config = load_preset(preset, epochs=1, evals_per_epoch=1)
     tokenizer = train_tokenizer(config, titles)
@@ -80,7 +98,8 @@ def bench(preset: str, titles, out, plain, rounds: int = 7, count: int | None = 
             for name in speeds if counted else ():
                 row[name].append(speeds[name])
     for row in rows:
-        row["ratio"] = statistics.median(row["book"]) / statistics.median(row["reference"])
+        row["medians"] = {name: statistics.median(row[name]) for name in ("book", "reference")}
+        row["ratio"] = row["medians"]["book"] / row["medians"]["reference"]
     record = {
         "preset": preset,
         "stories": titles.stories,
@@ -92,9 +111,10 @@ def bench(preset: str, titles, out, plain, rounds: int = 7, count: int | None = 
     write_json(results(out, preset, "bench"), record)
     print(f"tokens per second, median of {rounds}; {record['environment']['device']}")
     for row in rows:
-        ours, theirs = (statistics.median(row[name]) for name in ("book", "reference"))
-        print(f"{row['precision']:<5} book {ours:>10,.0f}  plain {theirs:>10,.0f}  "
-              f"ratio {row['ratio']:.2f}")  # fmt: skip
+        print(
+            f"{row['precision']:<5} book {row['medians']['book']:>10,.0f}  "
+            f"plain {row['medians']['reference']:>10,.0f}  ratio {row['ratio']:.2f}"
+        )
     return record
 
 

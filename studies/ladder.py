@@ -131,7 +131,8 @@ def climb(
         try:
             return run_seeds(place, config, titles, folder, numbers, resume, workers)
         except FloatingPointError as error:
-            raise FloatingPointError(f"{error} Leave {name} out (--levers).") from error
+            advice = f" Leave {name} out (--levers)." if name in LEVERS else ""
+            raise FloatingPointError(f"{error}{advice}") from error
 
     with held(folder):
         conditions = {

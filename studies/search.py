@@ -114,13 +114,12 @@ def search(
     name, accepted = _named(out, step, preset, known, resume)
     folder = Path(out) / "_build" / f"search-{step}-{preset}"
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoints = folder / name
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     database = _open(storage or f"sqlite:///{folder.parent / 'search.db'}")
     if resume == "fresh" and name in optuna.get_all_study_names(database):
         optuna.delete_study(study_name=name, storage=database)
     if resume == "fresh":
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        shutil.rmtree(folder / name, ignore_errors=True)
     # Optuna draws ten trials blindly before it models any; those of `like` take their place.
     sampler = optuna.samplers.TPESampler(n_startup_trials=1 + TAKEN if like else 10)
     study = optuna.create_study(
@@ -146,7 +145,7 @@ def search(
 
     def run(trial):
         config = base.change(**suggest(trial, base, space))
-        own = checkpoints / digest(config.as_dict())
+        own = folder / name / digest(config.as_dict())
         how = "accept" if resume == "accept" else "same"
         try:
             run = train(config, titles, folder=own, resume=how, quiet=True)
@@ -154,7 +153,8 @@ def search(
             study.enqueue_trial(trial.params)  # for whoever goes on, from its checkpoint
             raise
         except FloatingPointError as error:
-            print(f"trial {trial.number}: failed, {_changes(trial)}. {error}")
+            lost = str(error).partition(". ")[0]  # the rest is of a checkpoint, which goes
+            print(f"trial {trial.number}: failed, {_changes(trial)}. {lost}.")
             shutil.rmtree(own, ignore_errors=True)
             raise
         about["accepted"] = sorted({*about["accepted"], *run.accepted})

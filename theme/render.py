@@ -147,6 +147,8 @@ class Renderer:
 
     def outline(self, node):
         """The headings to list beside the page: `(level, id, HTML)` each."""
+        if node.get("visibility") == "remove":
+            return []
         if node["type"] == "heading" and node.get("html_id") and self.level(node) in (2, 3):
             title = re.sub(r"</?a\b[^>]*>", "", self.inner(node))
             return [(self.level(node), node["html_id"], title)]

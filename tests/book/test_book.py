@@ -177,6 +177,18 @@ def test_a_publication_that_fails_leaves_the_book_as_it_was(tiny_book):
     assert {p: p.read_bytes() for p in tiny_book.glob("notebooks/*")} == before
 
 
+@pytest.mark.parametrize(("name", "told"), [("02_second", True), ("01_first", False)])
+def test_whose_checkpoint_it_is_that_a_notebook_cannot_take(tmp_path, monkeypatch, name, told):
+    """What starts it afresh is the step that it is of, not the notebook that reads it."""
+    raised = (
+        'raise ValueError("The checkpoint a.pt in _build/x/runs/01_first is of another run: b")'
+    )
+    make_book(tmp_path / "root", monkeypatch, {name: [cell(raised)]})
+    with pytest.raises(book.BookError, match=r"is of another run: b\n") as error:
+        book.run("smoke", None, tmp_path / "out")
+    assert ("\nThat run is 01_first's: begin with it.\n" in str(error.value)) == told
+
+
 def test_a_killed_kernel_gets_a_plain_error(tmp_path, monkeypatch, caplog):
     cells = [cell("import os\nos.kill(os.getpid(), 9)")]
     make_book(tmp_path / "root", monkeypatch, {"01_killed": cells})
@@ -385,6 +397,32 @@ def test_a_publication_copies_what_its_notebooks_left_and_nothing_else(steps):
     assert figure == f"<svg>{record['at']}</svg>"
     published = nbformat.read(steps.root / "notebooks" / "01_first.ipynb", as_version=4)
     assert published.cells[-1].outputs[0].text == "first\n"
+
+
+def test_what_a_notebook_that_is_gone_had_left_goes_with_it(steps):
+    publish("smoke", None)
+    book, out = steps.root, steps.root / "_build" / "publish-smoke"
+    theirs = ["results/smoke/03_gone.json", "results/smoke/03_gone/words.json"]
+    theirs += ["results/smoke/ablations/03_gone-arm.json", "results/tiny/03_gone.json"]
+    for file in [*theirs, "figures/gone.svg", "results/smoke/seeds/03_gone.json"]:
+        (book / file).parent.mkdir(parents=True, exist_ok=True)
+        (book / file).write_text("{}")
+    (out / theirs[0]).write_text("{}")  # as it was published from here
+    publish("smoke", None)
+    assert not [file for file in [*theirs, "figures/gone.svg"] if (book / file).exists()]
+    assert not (out / theirs[0]).exists() and not (out / theirs[1]).exists()
+    assert (book / "results/smoke/seeds/03_gone.json").exists()  # no notebook leaves these
+    assert (book / "results/smoke/01_first.json").exists()
+    assert (book / "figures/second.svg").exists()
+
+
+def test_a_figure_of_a_notebook_that_stays_as_it_is_is_kept(steps):
+    second = steps.root / "notebooks" / "02_second.ipynb"
+    edit(second, '"import json\\n', '"#| label: second\\n",\n    "import json\\n')
+    publish("smoke", None)
+    shutil.rmtree(steps.root / "_build")  # as in another clone
+    publish("smoke", None, without=("02_second",))
+    assert (steps.root / "figures" / "second.svg").exists()
 
 
 def test_a_step_of_another_preset_is_published_as_a_record_only(steps):

@@ -231,8 +231,9 @@ def shown(root: Path, theme: str) -> str:
     """The front page that `serve_site` shows, on a port of its own."""
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as taken:
         port = taken.server_port
-        with pytest.raises(SiteError, match=f"port {port} cannot be used"):
-            site.serve_site(root, port)
+        for wrong in (port, 99999):
+            with pytest.raises(SiteError, match=f"port {wrong} cannot be used"):
+                site.serve_site(root, wrong)
     threading.Thread(target=site.serve_site, args=(root, port, theme), daemon=True).start()
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for _ in range(6000):
@@ -244,10 +245,17 @@ def shown(root: Path, theme: str) -> str:
     return pytest.fail("the server did not start")
 
 
-def test_serve_site_shows_what_was_rendered(tmp_path):
-    html = tmp_path / "_build" / "html"
+def rendered_before(root: Path, page: str) -> Path:
+    """The folder of a site that was rendered in `root`, whose front page is `page`."""
+    html = root / "_build" / "html"
     html.mkdir(parents=True)
-    (html / "index.html").write_text("the front page")
+    (html / "index.html").write_text(page)
+    (root / "_build" / site.SERVED_FROM).write_text("")
+    return html
+
+
+def test_serve_site_shows_what_was_rendered(tmp_path):
+    rendered_before(tmp_path, "the front page")
     assert shown(tmp_path, "auto") == "the front page"
 
 
@@ -255,9 +263,7 @@ def test_serve_site_shows_what_was_rendered(tmp_path):
 def test_serve_site_renders_again_what_was_changed_since(tmp_path, monkeypatch, changed):
     records = [make_record("01_baseline", preset="smoke")]
     root = plain_book(tmp_path / "book", "# Report\n", records, shown="smoke")
-    html = root / "_build" / "html"
-    html.mkdir(parents=True)
-    (html / "index.html").write_text("rendered before")
+    html = rendered_before(root, "rendered before")
     now = (html / "index.html").stat().st_mtime
     for path in root.rglob("*"):
         os.utime(path, (now - 60, now - 60))
@@ -266,6 +272,26 @@ def test_serve_site_renders_again_what_was_changed_since(tmp_path, monkeypatch, 
     assert shown(root, "auto") == "rendered before" and rendered == []
     os.utime(root / changed, (now + 60, now + 60))
     assert shown(root, "auto") == "rendered before" and rendered
+
+
+def test_serve_site_does_not_show_what_was_refused(tmp_path):
+    root = make_book(tmp_path / "book", "# Report\n\n[gone](gone.md)\n", notebooks=())
+    for attempt in (build_site, site.serve_site):
+        with pytest.raises(SiteError, match=r"(?s)the book is broken.*gone\.md"):
+            attempt(root, theme="plain")
+    with pytest.raises(SiteError, match="the book is broken"):
+        site.serve_site(root)
+
+
+def test_what_myst_says_is_told_where_it_fails_in_a_new_clone(tmp_path, monkeypatch):
+    root = make_book(tmp_path / "book", "# Report\n", notebooks=())
+    myst = tmp_path / "bin" / "myst"
+    myst.parent.mkdir()
+    myst.write_text("#!/bin/sh\necho it is no good\nexit 1\n")
+    myst.chmod(0o755)
+    monkeypatch.setattr(site, "_myst", lambda: str(myst))
+    with pytest.raises(SiteError, match=r"(?s)could not build .*it is no good.*THEME=plain"):
+        build_site(root, "book")
 
 
 def test_serve_site_renders_again_what_was_made_for_a_folder(tmp_path):
@@ -277,9 +303,7 @@ def test_serve_site_renders_again_what_was_made_for_a_folder(tmp_path):
 
 def test_serve_site_renders_with_the_theme_that_is_asked_for(tmp_path):
     root = make_book(tmp_path / "book", "# Report\n", notebooks=())
-    html = root / "_build" / "html"
-    html.mkdir(parents=True)
-    (html / "index.html").write_text("the official theme's front page")
+    html = rendered_before(root, "the official theme's front page")
     assert "plain at" in shown(root, "plain")
     assert "plain at" in (html / "index.html").read_text()
 

@@ -144,12 +144,17 @@ def test_outline_lists_the_headings(open_page, paths):
         assert at_target(page)["seen"]
 
 
+def told(record):
+    """What a record of the index says, as it is searched."""
+    return " ".join([*record["hierarchy"].values(), record.get("content") or ""]).lower()
+
+
 def test_search_finds_a_section_and_leads_there(open_page, book_html):
     records = json.loads((book_html / "myst.search.json").read_text("utf-8"))["records"]
     headings = [list(r["hierarchy"].values())[-1] for r in records if r["type"] in ("lvl2", "lvl3")]
     heading = [text for text in headings if re.fullmatch(r"[\w ,]+", text)][-1]
     page = open_page(reduced_motion="reduce")
-    page.keyboard.press("/")
+    page.keyboard.press("Control+k")
     page.keyboard.type(heading)
     hit = page.locator("#results a", has_text=heading).first
     hit.wait_for()
@@ -158,8 +163,19 @@ def test_search_finds_a_section_and_leads_there(open_page, book_html):
     assert page.locator("#results").is_hidden()
     page.locator("search input").fill("zzqx no such words")
     page.locator("#results", has_text="Nothing").wait_for()
+    assert page.locator("#found").inner_text() == "0 found"
+    word = next(iter(records[0]["hierarchy"].values())).split()[0]
+    many = {r["url"] for r in records if word.lower() in told(r)}
+    page.locator("search input").fill(word)
+    listed = page.locator("#results a")
+    listed.first.wait_for()
+    more = ", the first 12 listed" if len(many) > 12 else ""
+    assert page.locator("#found").inner_text() == f"{len(many)} found{more}"
+    assert listed.count() == min(12, len(many))
+    listed.last.focus()
     page.keyboard.press("Escape")
     assert page.locator("#results").is_hidden()
+    assert page.evaluate("document.activeElement.type") == "search"
 
 
 @pytest.mark.parametrize("system", ["light", "dark"])

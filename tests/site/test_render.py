@@ -48,6 +48,16 @@ def test_a_known_node_is_not_warned_of(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_the_outline_lists_no_heading_that_is_not_shown():
+    def block(name, **more):
+        heading = {"type": "heading", "depth": 2, "html_id": name, "children": [text(name)]}
+        return {"type": "block", "children": [heading], **more}
+
+    page = {"type": "root", "children": [block("gone", visibility="remove"), block("seen")]}
+    assert Renderer().outline(page) == [(2, "seen", "seen")]
+    assert "gone" not in Renderer().render(page["children"][0])
+
+
 def test_a_reference_to_nothing_is_marked_and_warned_of(capsys):
     html = Renderer().render({"type": "crossReference", "label": "gone", "resolved": False})
     assert html == '<span class="missing">gone</span>'

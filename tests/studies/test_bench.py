@@ -3,6 +3,7 @@
 import json
 import statistics
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -74,7 +75,17 @@ def test_the_record_is_what_is_printed(tmp_path, capsys):
     assert row["precision"] == "fp32" and len(row["book"]) == len(row["reference"]) == 2
     assert all(speed > 0 for speed in row["book"] + row["reference"])
     medians = [statistics.median(row[name]) for name in ("book", "reference")]
+    assert [row["medians"][name] for name in ("book", "reference")] == medians
     assert row["ratio"] == pytest.approx(medians[0] / medians[1])
     printed = capsys.readouterr().out
     assert f"ratio {row['ratio']:.2f}" in printed
     assert all(f"{median:,.0f}" in printed for median in medians)
+
+
+def test_a_bench_of_other_stories_is_not_written_over(tmp_path, clock):
+    there = bench("smoke", TITLES, tmp_path, reference, rounds=1, count=200)
+    others = replace(TITLES, stories=TITLES.stories | {"sha256": "0" * 64})
+    with pytest.raises(ValueError, match=r"smoke/bench\.json is of another study; .*sha256"):
+        bench("smoke", others, tmp_path, reference, rounds=1, count=200)
+    assert json.loads(results(tmp_path, "smoke", "bench").read_text("utf-8")) == there
+    assert bench("smoke", others, tmp_path, reference, 1, 200, fresh=True)["stories"] != there

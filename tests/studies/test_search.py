@@ -15,6 +15,7 @@ from book import __main__ as command_line
 from lib.config import PRESETS, changed, load_step
 from lib.files import held, results, write_json
 from lib.steps import PUBLIC_BEST, SEARCHES
+from lib.watch import _lost
 from studies import search
 
 from .small import CONFIG, CONTEXT, TITLES, other_code, start, wait_until_it_waits
@@ -432,12 +433,12 @@ def test_a_trial_that_diverges_leaves_no_checkpoints_and_says_what_it_was(
 ):
     def diverge(config, titles, folder, **more):
         folder.mkdir(parents=True)
-        raise FloatingPointError("The loss is nan at step 3.")
+        raise FloatingPointError(_lost("loss", float("nan"), 3, 0.1, 2.0))
 
     monkeypatch.setattr(search, "train", diverge)
     search.search(STEP, "smoke", TITLES, tmp_path, 1)
-    said = "trial 0: failed, learning_rate 0.0005. The loss is nan at step 3."
-    assert said in capsys.readouterr().out
+    loss = "The loss is nan at step 3 (learning rate 0.1, gradient norm 2)."
+    assert capsys.readouterr().out == f"trial 0: failed, learning_rate 0.0005. {loss}\n"
     assert not list((tmp_path / "_build" / f"search-{STEP}-smoke").glob("*/*"))
 
 

@@ -110,6 +110,32 @@ def test_the_command_writes_no_model_of_what_its_notebook_brought(tmp_path, caps
     assert "its notebook brings its rotate" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_the_command_gives_the_book_the_model_of_the_run_that_it_shows(
+    tmp_path, capsys, monkeypatch, shown
+):
+    config, tokenizer, record = make()
+    record["identity"] = {"notebook": {}}
+    run, book = tmp_path / "_build/publish-smoke", tmp_path
+    weights = run / "results/smoke/01.pt"
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    model = GPT(config, tokenizer.vocab_size)
+    published = record | ({} if shown else {"weights": "1" * 64})
+    monkeypatch.setattr("book.export.BOOK", book)
+    monkeypatch.setattr("lib.record.load_model", lambda *_: (model, tokenizer))
+    monkeypatch.setattr(
+        "lib.record.read_record", lambda out, *_: published if out == book else record
+    )
+    assert main(["export", "--preset", "smoke"]) == 0
+    assert (run / "results/smoke/01/model.bin").exists()
+    assert (book / "results/smoke/01/model.bin").exists() == shown
+    assert ("the book shows another run" in capsys.readouterr().out) != shown
+    weights.unlink()
+    assert main(["export", "--preset", "smoke"]) == 1
+    assert "_build/publish-smoke/results/smoke: run the steps first" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("changes", "rotate", "why"),
     [

@@ -1,4 +1,4 @@
-// What a page does beyond being read: everything here is a convenience, and the page works without it.
+// What a page does beyond being read; it works without.
 const root = document.documentElement, base = root.dataset.base;
 const $ = (query) => document.querySelector(query), all = (query) => document.querySelectorAll(query);
 
@@ -87,8 +87,8 @@ async function search() {
     const text = (Object.values(record.hierarchy).join(" ") + " " + (record.content ?? "")).toLowerCase();
     return words.every((word) => text.includes(word));
   }).sort((a, b) => rank(a) - rank(b));
-  const urls = new Set(), shown = [];
-  for (const record of hits) if (!urls.has(record.url) && shown.length < 12) urls.add(record.url) && shown.push(record);
+  const urls = new Set(), firsts = hits.filter(({ url }) => !urls.has(url) && urls.add(url));
+  const shown = firsts.slice(0, 12);
   list.replaceChildren(...shown.map((record) => {
     const link = document.createElement("a"), title = document.createElement("b");
     link.href = base + record.url.replace(/^([^#]*[^#/])(#|$)/, "$1/$2");
@@ -98,12 +98,12 @@ async function search() {
     link.append(title, (at ? "… " : "") + text.slice(at, at + 120).replace(/\s\S*$/, " …"));
     return link;
   }));
-  found.textContent = `${shown.length} found`;
+  found.textContent = `${firsts.length} found` + (firsts[12] ? ", the first 12 listed" : "");
   if (!shown.length) list.innerHTML = "<p>Nothing found.</p>";
 }
 input.oninput = search;
 addEventListener("keydown", (event) => {
-  if (event.key === "/" && !event.target.matches("input, textarea")) event.preventDefault(), input.focus();
-  if (event.key === "Escape") list.hidden = true;
+  if (event.key === "k" && (event.ctrlKey || event.metaKey)) event.preventDefault(), input.focus();
+  if (event.key === "Escape" && !list.hidden) list.hidden = true, input.focus();
 });
 addEventListener("click", (event) => { if (!box.contains(event.target) || event.target.closest("a")) list.hidden = true; });
