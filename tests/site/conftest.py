@@ -59,8 +59,11 @@ def serious_issues(page, within: str | None = None) -> list[str]:
     ]
 
 
-def build_in(root, theme):
-    """Builds the book in `root` with a theme; returns its html folder. Skips what is not here."""
+def build_in(root, theme, base=""):
+    """Builds the book in `root` with a theme, to be served from `base`; returns its html folder.
+
+    Skips where the theme is not here.
+    """
     if theme == "book":
         if folder := os.environ.get("BOOK_THEME_DIR"):
             place = root / "_build" / OFFICIAL_THEME
@@ -68,7 +71,7 @@ def build_in(root, theme):
             place.symlink_to(Path(folder).resolve(), target_is_directory=True)
         elif os.environ.get("THEME") != "book":
             pytest.skip(ABSENT)
-    return build_site(root, theme)
+    return build_site(root, theme, base)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageColor
+from playwright.sync_api import expect
 
 from book.run import PAGES
 from drawing.style import GREY, INK
@@ -22,9 +23,13 @@ LANDED = """() => {
 }"""
 
 
-@pytest.fixture(scope="module", params=["plain", "book"])
+SITES = {"plain": ("plain", ""), "book": ("book", ""), "book_of_a_project": ("book", "/a-project")}
+
+
+@pytest.fixture(scope="module", params=SITES)
 def site(request, tmp_path_factory, serve):
-    """The address of the published book in a theme, and its folder."""
+    """The address of the published book in a theme, below a path or not, and its folder."""
+    theme, base = SITES[request.param]
     root = tmp_path_factory.mktemp(request.param) / "book"
     for pattern in (*PAGES, "notebooks", "figures", "results"):
         for source in ROOT.glob(pattern):
@@ -34,8 +39,8 @@ def site(request, tmp_path_factory, serve):
             else:
                 root.mkdir(exist_ok=True)
                 shutil.copy(source, root)
-    html = build_in(root, request.param)
-    return serve(html), html
+    html = build_in(root, theme, base)
+    return serve(html, base), html
 
 
 @pytest.fixture
@@ -180,3 +185,13 @@ def test_a_page_says_to_others_what_it_is(visit):
     assert page.locator("link[rel=icon]").get_attribute("href")
     home = page.get_by_role("link", name="Seven Epochs", exact=True)
     assert home.first.is_visible()
+
+
+def test_the_published_models_are_found_and_run(visit):
+    page = visit("/try/")
+    models = page.locator("table a[href$='.bin']").count()
+    assert models >= 4
+    page.get_by_role("button", name=re.compile("Load all")).click()
+    expect(page.locator(".tokens")).to_have_count(models)
+    losses = page.locator(".told").all_inner_texts()
+    assert len(losses) == models and all(re.match(r"\d+\.\d nats; ", loss) for loss in losses)
