@@ -45,7 +45,7 @@ $(VENV)/cluster: $(VENV)/book requirements-cluster.txt
 
 cluster: $(VENV)/dev $(VENV)/cluster ## install Ray as well, for runs on many machines
 
-book: setup ## execute every notebook on the smoke preset into _build/book, render the site there
+book: setup ## [THEME=auto FRESH=1 ACCEPT=1]: execute every notebook on the smoke preset into _build/book, render the site there
 	$(BOOK) book $(RESUME) $(SITE)
 
 test: $(VENV)/dev ## run the tests
@@ -61,17 +61,17 @@ publish: setup ## the same but OUT, in place: rewrites notebooks/, figures/ and 
 	$(BOOK) publish $(ON) $(FLAGS) $(addprefix --without ,$(WITHOUT))
 
 seeds: DEFAULT = tiny
-seeds: $(VENV)/dev $(if $(RAY),cluster) ## [PRESET=tiny STORIES=path STEP=… SEEDS=5 WORKERS=… RAY=… OUT=folder]: train every step, or one, under several seeds
+seeds: $(VENV)/dev $(if $(RAY),cluster) ## [PRESET=tiny STORIES=path STEP=… SEEDS=5 WORKERS=… RAY=… OUT=folder FRESH=1 ACCEPT=1]: train every step and the recipe, or those named, under several seeds
 	$(BOOK) seeds $(ON) --seeds $(or $(SEEDS),5) $(FLAGS) $(WHERE) $(TO)
 
-peer: setup $(if $(RAY),cluster) ## [PRESET=full STORIES=path RECIPE=public_best RAY=… OUT=folder]: train the best public recipe on the same titles
+peer: setup $(if $(RAY),cluster) ## [PRESET=full STORIES=path RECIPE=public_best WORKERS=… RAY=… OUT=folder FRESH=1 ACCEPT=1]: train a recipe that is no step on the same titles
 	$(BOOK) peer $(ON) $(if $(RECIPE),--recipe $(RECIPE)) $(FLAGS) $(WHERE) $(TO)
 
 ladder search: DEFAULT = tiny
-ladder: $(VENV)/dev $(if $(RAY),cluster) ## [PRESET=tiny STORIES=path SEEDS=3 LEVERS="…" LIKE=… WORKERS=… RAY=… OUT=folder]: try the changes of step three in turn
+ladder: $(VENV)/dev $(if $(RAY),cluster) ## [PRESET=tiny STORIES=path SEEDS=3 LEVERS="…" LIKE=… WORKERS=… RAY=… OUT=folder FRESH=1 ACCEPT=1]: try the changes of step three in turn
 	$(BOOK) ladder $(ON) --seeds $(or $(SEEDS),3) $(if $(LEVERS),--levers $(LEVERS)) $(if $(LIKE),--like $(LIKE)) $(FLAGS) $(WHERE) $(TO)
 
-search: $(VENV)/dev ## [PRESET=tiny STORIES=path STEP=04_lowest_loss TRIALS=20 LIKE=… STORAGE=url OUT=folder]: tune the settings of step three, or of public_best, together
+search: $(VENV)/dev ## [PRESET=tiny STORIES=path STEP=04_lowest_loss TRIALS=20 LIKE=… STORAGE=url OUT=folder FRESH=1 ACCEPT=1]: tune the settings of step three, or of public_best, together
 	$(BOOK) search $(ON) --trials $(or $(TRIALS),20) $(if $(LIKE),--like $(LIKE)) $(if $(STORAGE),--storage "$(STORAGE)") $(FLAGS) $(TO)
 
 bench: DEFAULT = small

@@ -146,8 +146,9 @@ def _parser():
 
     sub = command("export", _export, "write the models of the page Try it from a preset's weights")
     sub.add_argument("--preset", default="small", help="for example full (default: %(default)s)")
-    sub.add_argument("--out", type=Path, help="the folder of a run (default: the last that was "
-                     "published, and what the book shows of it is written there)")  # fmt: skip
+    sub.add_argument("--out", type=Path, help="the folder of a run, where its models are "
+                     "written (default: the run that publish left in _build; those of the "
+                     "runs that the book shows are put in the book)")  # fmt: skip
 
     for name, function, help_ in (
         ("site", _site, "render the published book, executing nothing"),

@@ -30,7 +30,7 @@ function readModel(root, { place, content: record }) {
   const bytes = fs.readFileSync(file);
   const header = JSON.parse(bytes.subarray(4, 4 + bytes.readUInt32LE(0)).toString('utf8'));
   if (!record.weights || header.weights !== record.weights) {
-    const advice = 'run that step again, or python -m book export (--out names the run)';
+    const advice = 'run that step again, or python -m book export (--out for a run of its own)';
     throw new Error(`results/${place}/model.bin is not of the run in results/${place}.json; ${advice}`);
   }
   const sha256 = crypto.createHash('sha256').update(bytes).digest('hex');
