@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lib.files import BOOK, results
 
+from .finished import read_or_none
 from .run import copy_file
 
 
@@ -32,22 +33,11 @@ def export(preset: str, out: Path | None = None) -> None:
         if own and not written.exists():  # what was brought to its training is not in its weights
             print(f"{step} cannot be tried in a browser: its notebook brings its {own[0]}.")
         elif write_model(folder, model, tokenizer, record):
-            target = results(BOOK, preset, f"{step}/model", ".bin")
-            if out is not None:
-                target = written
-            elif _published(preset, step) == record["weights"]:
-                copy_file(written, target)
-            else:
+            shown = read_or_none(results(BOOK, preset, step)) or {}
+            if out is None and shown.get("weights") != record["weights"]:
                 print(f"{step}: the book shows another run, and keeps its model.")
                 continue
+            target = written if out else results(BOOK, preset, f"{step}/model", ".bin")
+            if target != written:
+                copy_file(written, target)
             print(os.path.relpath(target))
-
-
-def _published(preset, step):
-    """The digest of the weights of the run that the book shows, or None."""
-    from lib.record import read_record
-
-    try:
-        return read_record(BOOK, preset, step).get("weights")
-    except FileNotFoundError:
-        return None

@@ -64,7 +64,8 @@ def publish(
                 copy_file(out / file, BOOK / file)
     if step is None:
         drawn = {Path(file).stem for mark in Mark.all(out) for file in mark.files()}
-        drawn |= {label for name in notebooks(BOOK) if name in without for label in _labels(name)}
+        for name in set(without) & set(notebooks(BOOK)):
+            drawn |= labels(BOOK / "notebooks" / f"{name}.ipynb")
         for figure in (BOOK / "figures").glob("*.*"):
             if figure.stem not in drawn:
                 figure.unlink()
@@ -80,7 +81,3 @@ def _remove_orphans(root):
         step = re.match(r"results/\w+/(?:ablations/)?(\d\w*)[./-]", name)
         if path.is_file() and step and not (BOOK / "notebooks" / f"{step[1]}.ipynb").exists():
             path.unlink()
-
-
-def _labels(name):
-    return labels(BOOK / "notebooks" / f"{name}.ipynb")
