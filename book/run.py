@@ -222,7 +222,8 @@ def _execute(name, source, target, parameters):
             kernel_name="python3",  # this Python's, whatever the notebook was saved under
             language="python",
             progress_bar=False,
-            extra_arguments=["--log-level=ERROR"],  # a kernel warns that its TCP is in plain text
+            # A kernel warns that its TCP is in plain text, and calls what ends it an error.
+            extra_arguments=["--log-level=CRITICAL"],
             coalesce_streams=True,  # a progress bar is one line, as on a terminal
         )
     except PapermillExecutionError as error:

@@ -34,24 +34,23 @@ FIXED = ("stories", "space")  # what nobody can vouch for
 HEARTBEAT = 30  # seconds between two signs of life of a running trial
 TAKEN = 2  # trials of a smaller preset that a search begins with: its best are much alike
 
+OBJECT, INTEGER = {"type": "object"}, {"type": "integer"}
+PRECISION = {"enum": ["bf16", "fp32"]}
+TRIAL = exactly(("precision",), number=INTEGER, changes=OBJECT, loss=NUMBER, precision=PRECISION)
 SCHEMA = exactly(
-    ("precision",),  # which the first records did not name
+    ("precision",),  # which the first records, and their trials, did not name
     study=TEXT,  # its name in the database
     step=TEXT,
     preset={"enum": list(PRESETS)},
-    stories={"type": "object"},
-    base={"type": "object"},  # the settings of the step
-    space={"type": "object"},  # what is changed of them
-    code={"type": "object"},
-    precision={"enum": ["bf16", "fp32"]},  # that of the machine, where the settings leave it open
+    stories=OBJECT,
+    base=OBJECT,  # the settings of the step
+    space=OBJECT,  # what is changed of them
+    code=OBJECT,
+    precision=PRECISION,  # that of the machine, where the settings leave it open
     accepted={"type": "array", "items": TEXT},  # what differed, and was vouched for
-    titles={"type": "object"},
+    titles=OBJECT,
     created=TEXT,
-    trials={
-        "type": "array",
-        "items": exactly(number={"type": "integer"}, changes={"type": "object"}, loss=NUMBER),
-        "minItems": 1,
-    },
+    trials={"type": "array", "items": TRIAL, "minItems": 1},
 )
 
 
@@ -158,6 +157,7 @@ def search(
             shutil.rmtree(own, ignore_errors=True)
             raise
         about["accepted"] = sorted({*about["accepted"], *run.accepted})
+        trial.set_user_attr("precision", run.environment["precision"])
         shutil.rmtree(own, ignore_errors=True)
         return run.curve[-1]["full_coverage"]
 
@@ -247,29 +247,27 @@ def _restore(study, out, base, space, preset, step):
     if study.trials or not results(out, preset, f"search/{step}").exists():
         return
     there = read_search(out, step, preset)
-    known = {t["number"]: t for t in there["trials"] if there["study"] == study.study_name}
-    for number in range(1 + max(known, default=-1)):
-        trial = create_trial(state=TrialState.FAIL)  # where the record has none
-        if number in known:
-            fixed = FixedTrial(known[number]["changes"])
-            suggest(fixed, base, space)  # says from which distributions they were drawn
-            given = {"params": fixed.params, "distributions": fixed.distributions}
-            trial = create_trial(value=known[number]["loss"], **given)
-        study.add_trial(trial)
+    for known in there["trials"] if there["study"] == study.study_name else ():
+        while len(study.trials) < known["number"]:
+            study.add_trial(create_trial(state=TrialState.FAIL))  # of which the record says nothing
+        fixed = FixedTrial(known["changes"])
+        suggest(fixed, base, space)  # says from which distributions they were drawn
+        given = {"params": fixed.params, "distributions": fixed.distributions}
+        own = {name: known[name] for name in known.keys() & {"precision"}}
+        study.add_trial(create_trial(value=known["loss"], user_attrs=own, **given))
 
 
 def _complete(study):
     trials = [trial for trial in study.trials if trial.value is not None]
-    return [{"number": t.number, "changes": t.params, "loss": t.value} for t in trials]
+    return [dict(number=t.number, changes=t.params, loss=t.value, **t.user_attrs) for t in trials]
 
 
 def _refuse_loss(out, about, study):
     """Raise ValueError where the record that is there holds what the study does not."""
     step, preset = about["step"], about["preset"]
-    try:
-        there = read_search(out, step, preset)
-    except FileNotFoundError:
+    if not results(out, preset, f"search/{step}").exists():
         return
+    there = read_search(out, step, preset)
     trials = _complete(study)  # read after the record, so that they are no fewer
     if there["study"] != about["study"] or any(t not in trials for t in there["trials"]):
         raise ValueError(

@@ -624,6 +624,7 @@ book.run("smoke", None, Path(sys.argv[2]))
 SLOW = """import time
 from pathlib import Path
 print("whole")
+get_ipython().kernel.log.error("KeyboardInterrupt caught in kernel.")  # as where it is ended busy
 if not Path(out, "was here").exists():
     Path(out, "was here").touch()
     time.sleep(60)"""

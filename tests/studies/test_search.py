@@ -65,6 +65,8 @@ def quick(monkeypatch):
         def __init__(self, config, titles, folder, resume, quiet):
             noted.append(config)
             self.accepted = []
+            bf16 = search.use_bf16("auto", search.best_device())
+            self.environment = {"precision": "bf16" if bf16 else "fp32"}
             self.curve = [{"full_coverage": 9.0}, {"full_coverage": config.learning_rate}]
 
     monkeypatch.setattr(search, "train", Run)
@@ -218,6 +220,19 @@ def test_a_database_that_was_lost_is_filled_from_the_record(tmp_path, quick, mon
     for before, after in zip(drawn[1:4], restored[1:4], strict=True):
         assert (before.params, before.distributions) == (after.params, after.distributions)
         assert (before.value, before.state) == (after.value, after.state)
+
+
+def test_each_trial_says_its_precision_where_a_search_went_on_in_another(
+    tmp_path, quick, monkeypatch
+):
+    for bf16, lost in ((True, False), (False, False), (True, True)):
+        monkeypatch.setattr(search, "use_bf16", lambda *_, bf16=bf16: bf16)
+        if lost:
+            (tmp_path / "_build" / "search.db").unlink()
+        search.search(STEP, "smoke", TITLES, tmp_path, 1, resume="accept")
+    now = search.read_search(tmp_path, STEP, "smoke")
+    assert [trial["precision"] for trial in now["trials"]] == ["bf16", "fp32", "bf16"]
+    assert now["accepted"] == ["precision"]
 
 
 def _interrupted(*_, **__):
