@@ -22,9 +22,9 @@ def publish(
     """Execute the notebooks as `run` does, then put them, figures and records in the book itself.
 
     Nothing of the book is touched before all succeeded; then what notebooks that are no longer
-    there had left is removed. One step by itself, on another preset than
-    its notebook is published on, leaves its records only. The notebooks and pages `without` stay as
-    they are, and keep the preset that they show; `results/report.json` says so.
+    there had left is removed. One step by itself, on another preset than its notebook is published
+    on, leaves its records only. The notebooks and pages `without` stay as they are, and keep the
+    preset that they show; `results/report.json` says so.
 
     Raises BookError where the code is not as it was committed, since a record names its commit;
     ValueError for a name in `without` that is no page.

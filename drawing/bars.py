@@ -128,7 +128,12 @@ def next_tokens(out, label: str, record: dict, which: int, run=None) -> Drawing:
 
 
 def _often(run, names):
-    """The share of a run's training tokens that each token called one of `names` has."""
+    """The share of a run's training tokens that each token called one of `names` has.
+
+    None where a mark for capitals is named with the token after it: that is no token's share.
+    """
+    if run.tokenizer.mark_ids:
+        return None
     counts = np.bincount(run.train_ids.cpu().numpy(), minlength=run.tokenizer.vocab_size)
     ids = {run.tokenizer.token(i): i for i in range(run.tokenizer.vocab_size)}
     return (counts[[ids[name] for name in names]] / counts.sum()).tolist()

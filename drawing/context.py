@@ -84,7 +84,7 @@ def sites(out, label: str, found: list[dict], record: dict) -> Drawing:
         for row in chosen
     ]
     what = "Fewer bits a headline, by its site (number of validation titles)"
-    low = min(0, *(row["value"] for row in rows))  # the length of a line is a gain
+    low = min(0, *(row["value"] for row in rows))
     title, xlabel = caption(record), "fewer bits a headline"
     return points(out, label, rows, xlabel=xlabel, what=what, title=title, low=low)
 

@@ -59,8 +59,9 @@ def loss_by_word(out, label: str, losses: dict, records: list[dict]) -> Drawing:
     """Draw the mean loss of a word by its place in the title, a line a step.
 
     `losses` holds, for each record's step, what `lib.details` keeps of its words. The point set
-    apart on the right is the end of the title.
+    apart on the right is the end of the title. A step whose tokens cross words has no such losses.
     """
+    records = [record for record in records if losses[record["step"]]]
     rows = [{"step": r["step"], **row} for r in records for row in losses[r["step"]]]
     data = pd.DataFrame(rows, columns=["step", "word", "nats", "titles"])
     last = data.groupby("step").size().max() + 0.5  # where the end of a title stands, apart

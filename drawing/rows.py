@@ -77,7 +77,8 @@ def points(
         start, end = data["value"].min(), data["value"].max()
         room = max(0.05 - (end - start) / 2, 0.15 * (end - start))
         axes.set_xlim(start - room if low is None else low, end + 2.5 * room)
-        axes.hlines(data.index, axes.get_xlim()[0], data["value"], color=FAINT, linewidth=1)
+        start = axes.get_xlim()[0] if low is None else 0  # a line that starts there has a length
+        axes.hlines(data.index, start, data["value"], color=FAINT, linewidth=1)
         faces = [own if r else "none" for own, r in zip(data["color"], data["ranked"], strict=True)]
         axes.scatter(data["value"], data.index, s=60, c=faces, edgecolors=data["color"], zorder=3)
         for place, row in enumerate(data.itertuples()):

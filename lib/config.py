@@ -135,6 +135,8 @@ class Config:
         settings = LATER | settings
         if missing := [f.name for f in fields(cls) if f.name not in settings]:
             raise ValueError(f"there is no {', '.join(missing)} in these settings.")
+        if unknown := settings.keys() - {f.name for f in fields(cls)}:
+            raise ValueError(f"{', '.join(sorted(unknown))}: no setting of this code.")
         return cls(**from_json(settings))
 
 

@@ -61,7 +61,7 @@ def bench(
     Raises ValueError where the record that is there is of other stories, unless `fresh`.
     """
     if not fresh and results(out, preset, "bench").exists():
-        there = read_json(out, preset, "bench", "run `python -m book bench`")
+        there = read_json(out, preset, "bench", "run `python -m book bench`", SCHEMA)
         refuse_other_stories(f"results/{preset}/bench.json", there, titles)
     device = best_device()
     config = load_preset(preset, epochs=1, evals_per_epoch=1)

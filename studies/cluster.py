@@ -47,8 +47,9 @@ class Cluster:
             )
         except (ConnectionError, RuntimeError) as error:
             raise ConnectionError(_none_at(address, error)) from error
-        self._work = ray.remote(max_retries=0)(_work)
         self._gpus = bool(self._machines()[0])  # where they are lost, a run waits for others
+        # A process that has used a GPU keeps it, whichever the next run is given: one run each.
+        self._work = ray.remote(max_retries=0, max_calls=int(self._gpus))(_work)
 
     def slots(self) -> int:
         """Return how many runs the machines have room for that are there now."""

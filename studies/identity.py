@@ -58,6 +58,18 @@ def refuse_another(shown: str, there: dict, now: dict, fixed: tuple, resume: str
     return sorted(differ)
 
 
+def refuse_unlike(name: str, runs: list[dict]) -> None:
+    """Raise ValueError where the records `runs` are of other code, PyTorch, device or precision."""
+    for run in runs[1:]:
+        if found := differing(runs[0]["identity"], run["identity"]):
+            first, other = (r["config"]["seed"] for r in (runs[0], run))
+            told = ", ".join(f"{key} ({a!r} and {b!r})" for key, (a, b) in found.items())
+            raise ValueError(
+                f"The runs of {name} are not alike, and have no mean: seeds {first} and {other} "
+                f"differ in {told}. Train them on machines of one kind."
+            )
+
+
 def refuse_other_stories(shown: str, there: dict, titles: Titles) -> None:
     """Raise ValueError where the record `there`, called `shown`, is of other stories."""
     both = {"stories": there["stories"]}, {"stories": titles.stories}

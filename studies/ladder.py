@@ -36,7 +36,7 @@ from lib.files import (
 from lib.identity import digest
 from lib.steps import LADDER, LEVERS
 
-from .identity import refuse_another
+from .identity import refuse_another, refuse_unlike
 from .runs import Asked, identity_of, records
 from .seeds import FIRST, mean_nats, run_seeds
 from .statistics import SURELY, ask_all_at_once, judge
@@ -266,6 +266,7 @@ def _accepted(runs):
 
 
 def _rung(title, changes, runs):
+    refuse_unlike(f"the rung {title!r}", runs)
     losses = [run["losses"]["full_coverage"] for run in runs]
     return {
         "title": title,

@@ -139,7 +139,11 @@ def _at_once(asked, titles, resume, workers):
     try:
         while waiting or running:
             while waiting and len(running) < (workers.slots() or 1):
-                one = waiting.popleft()
+                busy = {other.folder for other in running.values()}
+                one = next((one for one in waiting if one.folder not in busy), None)
+                if one is None:  # a step that only counts waits for the run that it goes on from
+                    break
+                waiting.remove(one)
                 running[_start(one, titles, resume, workers)] = one
             progress.show(len(running), len(waiting), always=news)
             news = False

@@ -263,10 +263,10 @@ def _complete(study):
 
 
 def _refuse_loss(out, about, study):
-    """Raise ValueError where the record that is there holds what the study does not."""
+    """Return what the record there accepted; ValueError where it holds what the study does not."""
     step, preset = about["step"], about["preset"]
     if not results(out, preset, f"search/{step}").exists():
-        return
+        return []
     there = read_search(out, step, preset)
     trials = _complete(study)  # read after the record, so that they are no fewer
     if there["study"] != about["study"] or any(t not in trials for t in there["trials"]):
@@ -276,16 +276,16 @@ def _refuse_loss(out, about, study):
             "database that has them (--storage), write over them with --fresh, or write elsewhere "
             "(--out)."
         )
+    return there["accepted"]
 
 
 def _write(study, about, out, resume):
     name, complete = f"search/{about['step']}", None
     while complete != (trials := _complete(study)):
         complete = trials  # a machine elsewhere may have finished a trial, and written less
-        if resume != "fresh":
-            _refuse_loss(out, about, study)
+        others = [] if resume == "fresh" else _refuse_loss(out, about, study)
         record = {**about, "created": datetime.now(UTC).isoformat(timespec="seconds")}
-        record["trials"] = trials
+        record |= {"trials": trials, "accepted": sorted({*about["accepted"], *others})}
         check(record, SCHEMA, f"results/{about['preset']}/{name}.json")
         write_json(results(out, about["preset"], name), record)
 

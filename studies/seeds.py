@@ -21,13 +21,14 @@ from lib.files import NUMBER, NUMBERS, check, exactly, held, read_json, results,
 from lib.record import read_record
 from lib.steps import LADDER, PUBLIC_BEST, STEPS
 
-from .identity import differing, refuse_other_stories
+from .identity import differing, refuse_other_stories, refuse_unlike, tell
 from .runs import Asked, clear, identity_of, many, records, refuse_failed
 from .statistics import LEVEL, difference, holm, over_titles, standard_error
 from .worker import trained
 
 FIRST = 1337
 REAL, CHANCE = "real", "within chance"  # a difference where p_holm is below LEVEL, or not
+MADE = ("code", "torch", "device", "precision")  # what two steps are to share of their identity
 DIFFERENCES = "differences"  # the record that compares each step with the step before it
 
 _LIST = {"type": "array", "items": {"type": "number"}, "minItems": 2}
@@ -177,7 +178,9 @@ def summary(step: str, title: str, runs: list[dict]) -> dict:
     """Return the record of several seeds of a step from `runs`, the run record of each.
 
     `mean`, `sd` (n - 1) and `standard_error` (sd / √n) are of `full_coverage`, nats per character.
+    Raises ValueError where the runs are of more than one code, device or precision.
     """
+    refuse_unlike(step, runs)
     losses = {
         name: [run["losses"][name] for run in runs]
         for name in ("full_coverage", "official", "bits_per_byte")
@@ -237,10 +240,9 @@ def _asked(name, config, folder, seeds):
 def _refuse_loss(out, step, preset, titles, count):
     """Raise ValueError where the seeds that are there are of other stories, or more than asked."""
     shown = f"results/{preset}/seeds/{step}.json"
-    try:
-        there = read_seeds(out, step, preset)
-    except FileNotFoundError:
+    if not results(out, preset, f"seeds/{step}").exists():
         return
+    there = read_seeds(out, step, preset)
     refuse_other_stories(shown, there, titles)
     if len(there["seeds"]) > count:
         raise ValueError(
@@ -251,14 +253,11 @@ def _refuse_loss(out, step, preset, titles, count):
 
 def _published(out, step, config, titles, workers):
     """Return the published run of `step` in a list: of none where it is another run."""
-    try:
-        record = read_record(out, config.preset, step)
-    except FileNotFoundError:
+    if not results(out, config.preset, step).exists():
         return []
-    settings = Config.from_dict(record["config"])
-    if settings != config or record["stories"] != titles.stories:
-        return []
-    if record["identity"] != identity_of(config, titles, workers):
+    record = read_record(out, config.preset, step)
+    same = Config.from_dict(record["config"]) == config and record["stories"] == titles.stories
+    if not same or record["identity"] != identity_of(config, titles, workers):
         return []  # of other code, perhaps its notebook's own
     loss = f"{record['losses']['full_coverage']:.4f} nats per character"
     print(f"{step:<16} seed {config.seed} {loss}. Published before.", flush=True)
@@ -269,20 +268,20 @@ def _published(out, step, config, titles, workers):
 def _write_differences(out, preset):
     """Compare each step with the step before it, and the best public recipe with step three.
 
-    Neither has a table beside it. Only where both have seeds on the same titles, by the same code.
+    Only where both have seeds on the same titles, by the same code in one precision. A step that
+    only counts has the networks of the one before it, and its error (`studies.counting`).
     """
-    order = [*pairwise(STEPS), (LADDER["to"], PUBLIC_BEST)]
-    records = {}
-    for step in (*STEPS, PUBLIC_BEST):
-        if results(out, preset, f"seeds/{step}").exists():
-            records[step] = read_seeds(out, step, preset)
-    differences = {}
+    networks = [step for step in STEPS if "counts" not in STEPS[step]["changes"]]
+    order = [*pairwise(networks), (LADDER["to"], PUBLIC_BEST)]
+    there = (s for s in (*networks, PUBLIC_BEST) if results(out, preset, f"seeds/{s}").exists())
+    records, differences = {step: read_seeds(out, step, preset) for step in there}, {}
     for before, step in order:
         pair = [records.get(before), records.get(step)]
         if None in pair or not compare_alike(pair):
             continue
-        if differing(*(record["identity"]["code"] for record in pair)):
-            print(f"{step} is not compared with {before}: other code trained it.", flush=True)
+        made = [{key: record["identity"].get(key) for key in MADE} for record in pair]
+        if differ := differing(*made):
+            print(f"{step} is not compared with {before}: {tell(differ)}.", flush=True)
             continue
         alike = pair[0]["seeds"] == pair[1]["seeds"]
         found = difference(*(record["full_coverage"] for record in pair), paired=alike)

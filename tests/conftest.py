@@ -5,6 +5,7 @@ that they look at. First come those on the smoke book, which wait for it; the ot
 come last, and find it there.
 """
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -27,6 +28,11 @@ for variable in [v for v in os.environ if v in OTHERS or (v.startswith("GIT_") a
     del os.environ[variable]
 os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 
+# What the tests' own processes are forked from has imported what they need, once for all.
+FORKED = ("lib.train", "tests.lib.test_train", "studies.search", "tests.studies.small")
+SLOW = ("torch._dynamo", "pyarrow.parquet", "sentencepiece", "tokenizers")  # at first use
+multiprocessing.get_context("forkserver").set_forkserver_preload([*FORKED, *SLOW])
+
 # The same examples each time, however long they take where other work shares the cores.
 settings.register_profile(
     "book",
@@ -46,7 +52,9 @@ def pytest_collection_modifyitems(items):
             return 0 if "[book" in item.nodeid else 1
         return 2 if item.path in readers else 1
 
-    readers = {item.path for item in items if "smoke_book" in item.fixturenames}
+    asks = Path("site", "test_tryit.py")  # in one of its two themes only
+    reads = [i for i in items if "smoke_book" in i.fixturenames or i.path.match(str(asks))]
+    readers = {item.path for item in reads}
     items.sort(key=place)
 
 

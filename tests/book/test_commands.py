@@ -1,14 +1,18 @@
 """The commands that pages tell: what make would run, and what the command line makes of it."""
 
+import inspect
 import re
 import shlex
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from book import __main__ as book
+from book import export
 from lib.files import BOOK
+from studies import bench, ladder, search, seeds
 
 
 def told():
@@ -75,3 +79,77 @@ def test_a_theme_is_the_books_too_and_node_is_looked_for_first(monkeypatch, caps
     fake.check_node = no_node
     assert book.main(["book"]) == 1
     assert done == [] and "Node is not installed." in capsys.readouterr().err
+
+
+HERE = Path("here")
+COMMANDS = {  # what is called, and with what
+    "publish --preset tiny --step 02_adamw --without 06_context --without try --accept": (
+        (book, "publish"),
+        {"preset_name": "tiny", "stories": None, "step": "02_adamw", "resume": "accept"}
+        | {"without": ("06_context", "try")},
+    ),
+    "seeds --preset tiny --step 02_adamw --seeds 4 --fresh --out here": (
+        (seeds, "train_steps"),
+        {"steps": ["02_adamw"], "preset": "tiny", "out": HERE, "count": 4, "resume": "fresh"},
+    ),
+    "peer --preset small --recipe lowest_loss_tuned --accept --out here": (
+        (seeds, "train_recipe"),
+        {"preset": "small", "out": HERE, "resume": "accept", "recipe": "lowest_loss_tuned"},
+    ),
+    "ladder --preset small --seeds 1 --levers muon --like tiny --fresh --out here": (
+        (ladder, "climb"),
+        {"preset": "small", "out": HERE, "count": 1, "resume": "fresh"}
+        | {"levers": {"muon": ladder.LEVERS["muon"]}, "like": (HERE, "tiny")},
+    ),
+    "search --preset small --step public_best --trials 3 --storage a:b --accept --out here": (
+        (search, "search"),
+        {"step": "public_best", "preset": "small", "out": HERE, "trials": 3}
+        | {"storage": "a:b", "resume": "accept", "like": None},
+    ),
+    "search --preset small --step public_best --like tiny --out other": (
+        (search, "search"),
+        {"resume": "same", "storage": None, "like": (BOOK, "public_best", "tiny")},
+    ),
+    "bench --preset tiny --rounds 2 --titles 90 --fresh --out here": (
+        (bench, "bench"),
+        {"preset": "tiny", "out": HERE, "rounds": 2, "count": 90, "fresh": True},
+    ),
+    "export --preset tiny --out here": ((export, "export"), {"preset": "tiny", "out": HERE}),
+    "serve --root here --port 9 --theme plain": (
+        (book.site, "serve_site"),
+        {"root": HERE, "port": 9, "theme": "plain"},
+    ),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_is_asked_for_reaches_what_does_it(command, monkeypatch):
+    (module, name), expected = COMMANDS[command]
+    signature, called = inspect.signature(getattr(module, name)), []
+
+    def note(*arguments, **named):
+        called.append(signature.bind(*arguments, **named).arguments)
+        return {"losses": {"full_coverage": 1.0, "test": None}}
+
+    def read(out, *where):
+        if out == Path("other"):
+            raise FileNotFoundError
+        return out, *where
+
+    monkeypatch.setattr(module, name, note)
+    monkeypatch.setattr(book, "resolve_stories", lambda preset, stories: (stories, "titles"))
+    monkeypatch.setattr(ladder, "read_ladder", read)
+    monkeypatch.setattr(search, "read_search", read)
+    assert book.main(command.split()) == 0
+    (given,) = called
+    assert {key: given[key] for key in expected} == expected
+    assert given.get("titles", "titles") == "titles"
+
+
+def test_a_command_that_is_stopped_says_so(monkeypatch, capsys):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(book, "run", stop)
+    assert book.main(["run", "--preset", "smoke"]) == 130
+    assert capsys.readouterr().err == "stopped\n"

@@ -78,7 +78,7 @@ def test_the_most_frequent_tokens_in_percent_of_the_stream(tmp_path, drawn):
 
 def test_rings_are_the_shares_of_the_tokens_in_training(tmp_path, drawn):
     names = [token for token, _ in TOP]
-    tokenizer = SimpleNamespace(vocab_size=5, token=["?", *names].__getitem__)
+    tokenizer = SimpleNamespace(vocab_size=5, token=["?", *names].__getitem__, mark_ids=[])
     run = SimpleNamespace(train_ids=torch.tensor([1, 1, 1, 2, 3, 3, 0, 0, 0, 0]))
     run.tokenizer = tokenizer
     bars.next_tokens(tmp_path, "next", make_record(" of"), 0, run)
@@ -87,6 +87,9 @@ def test_rings_are_the_shares_of_the_tokens_in_training(tmp_path, drawn):
     numbers = pd.read_csv(tmp_path / "figures" / "next.csv")
     assert numbers["share of the training tokens"].tolist() == [0.3, 0.1, 0.2, 0.0]
     assert len(read(drawn[0])) == 4
+    tokenizer.mark_ids = [2]  # a name may be a mark's and a token's together
+    bars.next_tokens(tmp_path, "marks", make_record(" of"), 0, run)
+    assert len(drawn[1].lines) == 0
 
 
 def test_answers_stand_side_by_side_for_each_context(tmp_path, monkeypatch):

@@ -73,6 +73,8 @@ def test_settings_come_back_from_json(step):
     assert Config.from_dict(config.as_dict()) == config
     settings = {name: value for name, value in config.as_dict().items() if name not in LATER}
     assert Config.from_dict(settings) == replace(config, **LATER)
+    with pytest.raises(ValueError, match=r"^magic: no setting of this code\.$"):
+        Config.from_dict(settings | {"magic": 1})
 
 
 @pytest.mark.parametrize(

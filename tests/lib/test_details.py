@@ -16,6 +16,7 @@ from lib.steps import STEPS
 from lib.train import train
 
 from .. import reference
+from ..studies.small import CONFIG, TITLES
 
 
 def test_a_mean_by_place_is_over_the_titles_that_have_the_word():
@@ -84,10 +85,7 @@ def test_other_batches_of_the_evaluation_are_the_references():
 
 
 def test_keeping_draws_no_random_numbers_of_the_run():
-    config = load_preset("smoke").change(
-        num_titles=400, vocab_size=300, n_embd=32, n_layer=1, epochs=1
-    )
-    run = train(config, load_titles(config, "synthetic"), quiet=True)
+    run = train(CONFIG, TITLES, quiet=True)
     before = torch.get_rng_state()
     first = details(run)
     assert torch.equal(torch.get_rng_state(), before)

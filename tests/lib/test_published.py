@@ -3,20 +3,17 @@
 import pytest
 
 import lib.published
-from lib.data import load_titles
 from lib.files import write_json
 from lib.published import home_of, steps_before
 from lib.record import save
 from lib.train import train
 
-from ..studies.small import CONFIG
-
-TITLES = load_titles(CONFIG, "synthetic")
+from ..studies.small import CONFIG, TITLES
 
 
 @pytest.fixture(scope="module")
 def run():
-    return train(CONFIG.change(epochs=1), TITLES, quiet=True)
+    return train(CONFIG, TITLES, quiet=True)
 
 
 @pytest.fixture

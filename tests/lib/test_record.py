@@ -19,6 +19,7 @@ from lib.casing import MARKS
 from lib.compare import compare_alike, refuse_mixed
 from lib.config import load_preset
 from lib.data import Titles, load_titles
+from lib.details import read_detail
 from lib.files import write_json
 from lib.predictions import contexts, predict, title_losses, word_losses
 from lib.record import (
@@ -133,10 +134,11 @@ def test_losses_of_the_record_come_back_from_the_weights(smoke_book, step):
     size = sum(len(t.encode()) for t in titles.val) + len(titles.val)
     assert losses["full_coverage"] == pytest.approx(nats / chars, abs=1e-5)
     assert losses["bits_per_byte"] == pytest.approx(nats / size / math.log(2), abs=1e-5)
-    assert len(titles.test) == 10_000
-    nats = nats_of(model, tokenizer, titles.test, config.block_size)
-    chars = sum(len(t) for t in titles.test) + 5 * len(titles.test)
-    assert losses["test"] == pytest.approx(nats / chars, abs=1e-5)
+    # Of the test titles the first; that they all sum to the record's loss is tested with them.
+    first = titles.test[:1_000]
+    nats = nats_of(model, tokenizer, first, config.block_size)
+    told = math.fsum(read_detail(out, "smoke", step, "titles")["test"][: len(first)])
+    assert told / nats == pytest.approx(1, abs=1e-5)
     # The challenge's, at the preset's block and batch, whatever the step trains with.
     settings = reference.Settings(block_size=64, batch_size=16)
     stream = torch.from_numpy(tokenizer.stream(titles.val))
@@ -213,14 +215,12 @@ def test_a_record_and_its_weights_are_one(run, tmp_path):
 
 def test_weights_are_written_before_the_record_that_names_them(run, tmp_path, monkeypatch):
     """A disk that is full after the weights leaves no record of them."""
-    save(run, tmp_path, "02_adamw")
 
     def full(path, data):
         raise OSError("no room")
 
     monkeypatch.setattr(lib.record, "write_json", full)
     path = tmp_path / "results" / "smoke" / "02_adamw.json"
-    path.unlink()
     with pytest.raises(OSError):
         save(run, tmp_path, "02_adamw")
     assert not path.exists() and path.with_suffix(".pt").exists()

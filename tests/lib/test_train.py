@@ -9,11 +9,12 @@ import signal
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from lib.batches import IGNORED, cuts, windows
-from lib.checkpoint import Checkpoints
+from lib.checkpoint import Checkpoints, restore, state_of
 from lib.config import LATER, load_preset
 from lib.counts import Counts
 from lib.data import load_titles
@@ -136,8 +137,6 @@ def _train_and_leave(folder, result):
 
 def test_killed_at_twenty_random_moments_it_ends_bit_identical(whole, tmp_path):
     context = multiprocessing.get_context("forkserver")
-    # The last is what the first optimizer of a process imports: longer than a life would be.
-    context.set_forkserver_preload(["lib.train", "tests.lib.test_train", "torch._dynamo"])
     rng, kills, books = random.Random(1337), 0, 0
     while kills < 20:
         books += 1
@@ -218,6 +217,20 @@ def test_a_checkpoint_of_another_run_is_refused_with_the_difference(stopped):
         train(CONFIG, others, folder=stopped)
     with pytest.raises(ValueError, match="its titles is"):
         train(CONFIG, replace(TITLES, val=TITLES.val[::-1]), folder=stopped)
+
+
+def test_all_generators_of_random_numbers_are_restored():
+    """Training draws PyTorch's alone; what a notebook brings may draw another's."""
+
+    def drawn():
+        return torch.rand(1).item(), np.random.random(), random.random()
+
+    drawn()
+    there = state_of([], finished=False)
+    first = drawn()
+    assert not set(first) & set(drawn())
+    restore(there, [])
+    assert drawn() == first
 
 
 def test_checkpoints_are_read_without_running_what_they_hold(tmp_path):
@@ -301,7 +314,16 @@ def identity_with(monkeypatch):
 
 @pytest.mark.parametrize(
     "change",
-    [{"learning_rate": 1e-4}, {"n_embd": 64}, {"epochs": 5}, {"dropout": 0.3}, "titles", "known"],
+    [
+        {"learning_rate": 1e-4},
+        {"n_embd": 64},
+        {"epochs": 5},
+        {"dropout": 0.3},
+        "titles",
+        "stories",
+        "tokenizer",
+        "known",
+    ],
 )
 def test_a_run_of_other_settings_or_titles_is_not_continued_whoever_vouches(
     stopped, change, identity_with

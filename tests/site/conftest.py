@@ -11,6 +11,7 @@ or downloaded where THEME is `book`; elsewhere the tests on it are skipped.
 
 import functools
 import http.server
+import json
 import os
 import re
 import shutil
@@ -23,9 +24,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from filelock import FileLock
 from playwright.sync_api import expect, sync_playwright
 
 from book.site import OFFICIAL_THEME, build_site
+
+from ..conftest import IN_PARALLEL
 
 HERE = Path(__file__).parent
 THEME = HERE.parents[1] / "theme"
@@ -75,9 +79,42 @@ def build_in(root, theme, base=""):
 
 
 @pytest.fixture(scope="session")
-def sample(tmp_path_factory):
+def once(tmp_path_factory):
+    """`once(name, build)` answers what `build(folder)` did, called in one process for all.
+
+    That is the html folder and what was said.
+    """
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if IN_PARALLEL else base
+
+    def built(name, build):
+        kept = base / f"{name}.json"
+        with FileLock(base / f"{name}.lock"):
+            if not kept.exists():
+                html, said = build(base / name)
+                kept.write_text(json.dumps([str(html), said]), "utf-8")
+        html, said = json.loads(kept.read_text("utf-8"))
+        return Path(html), said
+
+    return built
+
+
+@pytest.fixture(scope="session")
+def sample(once):
     """The built sample's html folder and what MyST said."""
-    return build_sample(tmp_path_factory.mktemp("sample") / "book")
+    return once("sample", build_sample)
+
+
+@pytest.fixture(scope="session")
+def sample_below(once):
+    """The html folder of the sample built to be served from `/some/where`."""
+    return once("sample_below", lambda folder: build_sample(folder, "/some/where"))[0]
+
+
+@pytest.fixture(scope="session")
+def smoke_html(once, smoke_book):
+    """The html folder of the book that was executed on `smoke`, in the plain theme."""
+    return once("smoke_html", lambda _: (build_site(smoke_book[0], "plain"), ""))[0]
 
 
 @pytest.fixture(scope="session", params=["sample", "book"])
@@ -88,7 +125,7 @@ def book_html(request):
         return Path(named)
     if request.param == "sample":
         return request.getfixturevalue("sample")[0]
-    return build_site(request.getfixturevalue("smoke_book")[0], "plain")
+    return request.getfixturevalue("smoke_html")
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -158,6 +195,7 @@ def chromium():
             pytest.fail(missing)
         pytest.skip(missing)
     options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    options += ["--disable-dev-shm-usage"]  # which is small in a container
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=options, timeout=LIMIT)
         yield browser

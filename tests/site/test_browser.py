@@ -2,14 +2,16 @@
 
 import json
 import re
-import socket
+import urllib.request
 from contextlib import suppress
 
 import pytest
 from playwright.sync_api import TimeoutError, expect
 
-from .conftest import build_sample, serious_issues, without_images
+from .conftest import serious_issues, without_images
 
+# What a theme does wherever it is: the sample has all of it.
+on_the_sample = pytest.mark.parametrize("book_html", ["sample"], indirect=True)
 PHONE = {"viewport": {"width": 390, "height": 844}}
 # The target of a page's address, and whether it is on the screen.
 TARGET = """() => {
@@ -178,6 +180,7 @@ def test_search_finds_a_section_and_leads_there(open_page, book_html):
     assert page.evaluate("document.activeElement.type") == "search"
 
 
+@on_the_sample
 @pytest.mark.parametrize("system", ["light", "dark"])
 def test_theme_follows_the_system_until_switched_and_is_remembered(open_page, system):
     page = open_page(color_scheme=system)
@@ -201,6 +204,7 @@ def test_theme_follows_the_system_until_switched_and_is_remembered(open_page, sy
     assert is_dark() == (system == "dark")
 
 
+@on_the_sample
 def test_code_folds(open_page, paths):
     page = open_page()
     start, tried = page.url.rstrip("/"), 0
@@ -222,6 +226,7 @@ def test_code_folds(open_page, paths):
     assert tried
 
 
+@on_the_sample
 def test_an_anchor_copies_the_address_of_its_section(open_page):
     page = open_page(permissions=["clipboard-read", "clipboard-write"])
     anchor = page.locator("h2 a.anchor").first
@@ -252,6 +257,7 @@ def test_nothing_overflows_on_a_phone(open_page, paths, script):
         assert page.evaluate(OVERFLOWING) == [], path
 
 
+@on_the_sample
 def test_the_menu_of_a_phone_leads_to_a_page(open_page):
     page = open_page(**PHONE, java_script_enabled=False)
     assert page.locator(".side").is_hidden()
@@ -297,6 +303,7 @@ def test_no_serious_accessibility_issue(open_page, paths, scheme):
         assert not serious_issues(page)
 
 
+@on_the_sample
 def test_the_skip_link_and_focus_are_seen(open_page):
     page = open_page()
     page.keyboard.press("Tab")
@@ -321,6 +328,7 @@ def test_a_page_says_what_it_is(open_page, paths):
     assert len(titles) == len(paths), "two pages have the same title"
 
 
+@on_the_sample
 def test_print_leaves_the_text_only(open_page):
     page = open_page()
     page.emulate_media(media="print")
@@ -338,9 +346,9 @@ def test_pages_are_light(book_html, paths):
     assert (book_html / "theme.js").stat().st_size <= 5_000
 
 
-def test_under_a_sub_path_everything_is_found(open_page, serve, tmp_path):
-    html, _ = build_sample(tmp_path / "book", base="/some/where")
-    root = serve(html, "/some/where")
+@on_the_sample
+def test_under_a_sub_path_everything_is_found(open_page, serve, sample_below):
+    root = serve(sample_below, "/some/where")
     page = open_page("/", root=root, reduced_motion="reduce")
     for url in page.locator(".side a").evaluate_all("all => all.map(a => a.href)"):
         page.goto(url)
@@ -363,8 +371,12 @@ def test_under_a_sub_path_everything_is_found(open_page, serve, tmp_path):
 def test_the_server_ends_with_myst(sample):
     _, said = sample
     port = int(re.search(r"Server started on port (\d+)", said).group(1))
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", port)) != 0, f"the theme still listens on {port}"
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/reading/", timeout=5) as answer:
+            found = answer.read().decode()
+    except OSError:  # nobody listens
+        return
+    assert "How to read it" not in found, f"the theme still listens on {port}"  # not another build
 
 
 def test_the_sample_has_nothing_that_the_theme_does_not_know(sample):

@@ -16,8 +16,6 @@ CONFIG = load_preset("smoke", optimizer="adamw", learning_rate=5e-4, betas=(0.9,
 TITLES = load_titles(CONFIG, "synthetic")
 TITLES = dataclasses.replace(TITLES, test=TITLES.test[:20])
 CONTEXT = multiprocessing.get_context("forkserver")
-# Imported once for all; the last is what the first optimizer of a process imports.
-CONTEXT.set_forkserver_preload(["tests.studies.small", "studies.search", "torch._dynamo"])
 
 
 def start(printed, function, *arguments):

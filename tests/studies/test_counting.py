@@ -3,7 +3,9 @@
 import math
 import statistics
 from itertools import pairwise
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ from lib.config import load_preset, load_step
 from lib.data import load_titles
 from lib.details import read_detail
 from lib.record import load_model, read_record
-from studies.counting import SHARES, read_mixture
+from studies.counting import SHARES, Tokens, parts_of, read_mixture
 
 STEP = "05_counting"
 
@@ -68,6 +70,27 @@ def test_the_gain_has_an_error_over_titles(smoke_book):
     assert told["gain"] == pytest.approx(sum(saved) / chars, rel=1e-4)
     error = statistics.stdev(saved) * math.sqrt(len(saved)) / chars
     assert told["over_titles"] == pytest.approx(error, rel=1e-4)
+
+
+def test_a_part_is_what_of_a_tokens_probability_came_from_the_counts():
+    """By hand: two titles of two tokens and of one, each with its end; a quarter is the counts'."""
+    tokens = Tokens(
+        p=np.array([0.2, 0.1, 0.5, 0.4, 0.3]),
+        q=np.array([0.2, 0.0, 0.1, 0.4, 0.9]),
+        context=np.ones(5),
+    )
+    tokenizer = SimpleNamespace(encode=lambda titles: [[4, 2], [7]][: len(titles)], token=str)
+    run = SimpleNamespace(
+        config=SimpleNamespace(counts=0.25),
+        titles=SimpleNamespace(val=["4 2", "7"]),
+        tokenizer=tokenizer,
+    )
+    first, second = parts_of(run, tokens, 2)
+    assert [first["title"], second["title"]] == ["4 2", "7"]
+    assert [first["tokens"], second["tokens"]] == [["4", "2", "⏎"], ["7", "⏎"]]
+    assert first["parts"] == pytest.approx([1 / 4, 0, 1 / 16])
+    assert second["parts"] == pytest.approx([1 / 4, 1 / 2])
+    assert parts_of(run, tokens, 1) == [first]
 
 
 def test_contexts_add_up_to_all_tokens(smoke_book, tokens):

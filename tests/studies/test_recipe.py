@@ -195,6 +195,12 @@ def small(monkeypatch):
     return asked
 
 
+def test_another_is_trained_by_its_name(tmp_path, small):
+    record = seeds.train_recipe("smoke", TITLES, tmp_path, recipe=LOWEST_TUNED)
+    assert small == [(LOWEST_TUNED, "smoke")]
+    assert read_record(tmp_path, "smoke", LOWEST_TUNED) == record
+
+
 def test_its_record_is_that_of_a_run_scored_on_the_test_titles(tmp_path, small, monkeypatch):
     record = seeds.train_recipe("smoke", TITLES, tmp_path)
     assert small == [("public_best", "smoke")]

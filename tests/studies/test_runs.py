@@ -121,6 +121,22 @@ def test_workers_give_the_records_of_one_run_after_another_in_their_order(
     assert capsys.readouterr().out.count("Trained before.") == 3
 
 
+def test_a_step_that_only_counts_waits_for_the_run_that_it_goes_on_from(tmp_path, monkeypatch):
+    steps = {"04_lowest_loss": CONFIG, "05_counting": CONFIG.change(counts=0.2)}
+    monkeypatch.setattr(runs, "load_step", lambda step, _: steps.get(step, CONFIG.change(epochs=2)))
+    workers = Workers(6)
+    both = [
+        Asked(name, config.change(seed=seed), tmp_path)
+        for name, config in steps.items()
+        for seed in SEEDS[:2]
+    ]
+    assert len({one.folder for one in both}) == 2
+    found = runs.records(both, TITLES, workers=workers)
+    assert workers.most == 2 and len(found) == 4  # though there is room for more
+    assert all("counted" in record for record in found[2:])
+    assert {path.name for path in tmp_path.iterdir()} == {f"04_lowest_loss-{s}" for s in SEEDS[:2]}
+
+
 def test_a_run_goes_on_from_the_checkpoint_that_was_sent_to_a_worker_elsewhere(
     here, tmp_path, monkeypatch, capsys
 ):
@@ -453,7 +469,9 @@ class Ray:
         return f"ref {len(self.puts)}"
 
     def remote(self, **how):
-        assert how == {"max_retries": 0}  # it is tried again by who asked, and told
+        # It is tried again by who asked, and told; on a GPU a process has one run.
+        gpus = any("GPU" in machine for machine in self.machines if machine)
+        assert how == {"max_retries": 0, "max_calls": 1 if gpus else 0}
         return lambda function: self
 
     def options(self, **asks):

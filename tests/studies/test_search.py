@@ -235,6 +235,29 @@ def test_each_trial_says_its_precision_where_a_search_went_on_in_another(
     assert now["accepted"] == ["precision"]
 
 
+def test_what_another_process_accepted_stays_in_the_record(tmp_path, quick, monkeypatch):
+    run = search.train
+
+    def accepting(*arguments, **more):
+        done = run(*arguments, **more)
+        done.accepted = ["torch"]
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(search, "train", accepting)
+        search.search(STEP, "smoke", TITLES, tmp_path, 1)
+
+    def meanwhile(*arguments, **more):  # the other's record comes while this one trains
+        there = search.read_search(tmp_path, STEP, "smoke")
+        write_json(results(tmp_path, "smoke", f"search/{STEP}"), there | {"accepted": ["device"]})
+        return run(*arguments, **more)
+
+    monkeypatch.setattr(search, "train", meanwhile)
+    search.search(STEP, "smoke", TITLES, tmp_path, 1)
+    there = search.read_search(tmp_path, STEP, "smoke")
+    assert len(there["trials"]) == 2 and there["accepted"] == ["device", "torch"]
+
+
 def _interrupted(*_, **__):
     raise KeyboardInterrupt
 

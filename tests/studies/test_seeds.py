@@ -114,6 +114,15 @@ def test_what_was_accepted_in_any_run_is_said_once():
     assert seeds.summary("01_baseline", "Baseline", runs)["accepted"] == ["code.model", "torch"]
 
 
+def test_runs_of_two_precisions_have_no_mean():
+    runs = [run_of(1337, 1), run_of(1338, 2), run_of(1339, 3)]
+    for run in runs:
+        run["identity"] = {"code": {}, "precision": "fp32" if run is runs[2] else "bf16"}
+    with pytest.raises(ValueError, match=r"1339 differ in precision \('bf16' and 'fp32'\)"):
+        seeds.summary("02_adamw", "AdamW", runs)
+    assert seeds.summary("02_adamw", "AdamW", runs[:2])["mean"] == 1.5
+
+
 def test_each_step_is_compared_with_the_one_before_it(tmp_path, small_steps, capsys):
     train_three(tmp_path)
     assert seeds.read_differences(tmp_path, "smoke") == {}
@@ -145,11 +154,36 @@ def test_each_step_is_compared_with_the_one_before_it(tmp_path, small_steps, cap
         train_three(tmp_path, "02_adamw")
         assert seeds.read_differences(tmp_path, "smoke") == {}
     capsys.readouterr()
-    code = {**a["identity"]["code"], "model": "0" * 16}
-    write_json(path_of(tmp_path), {**a, "identity": {**a["identity"], "code": code}})
-    train_three(tmp_path, "02_adamw")
-    assert seeds.read_differences(tmp_path, "smoke") == {}
-    assert "02_adamw is not compared with 01_baseline" in capsys.readouterr().out
+    code = {"code": {**a["identity"]["code"], "model": "0" * 16}}
+    for made, named in ((code, "code.model"), ({"precision": "fp8"}, "precision")):
+        write_json(path_of(tmp_path), {**a, "identity": {**a["identity"], **made}})
+        train_three(tmp_path, "02_adamw")
+        assert seeds.read_differences(tmp_path, "smoke") == {}
+        told = capsys.readouterr().out
+        assert f"02_adamw is not compared with 01_baseline: {named} (" in told
+
+
+def test_steps_are_compared_in_turn_and_corrected_together(three, tmp_path):
+    """And the best public recipe with step three; a difference that is real by itself may fall."""
+    losses = np.array([1.5, 1.51, 1.53])
+    near = stats.t.isf(0.02, 4) * losses.std(ddof=1) * np.sqrt(2 / 3)  # p is 0.04
+    steps = ["01_baseline", "02_adamw", "03_rope_vocab", "04_lowest_loss", "public_best"]
+    for i, shift in enumerate((0, -1, -1 - near, -2, -2 + near)):
+        shifted = {"step": steps[i], "full_coverage": (np.roll(losses, i) + shift).tolist()}
+        write_json(path_of(tmp_path, steps[i]), {**three[1], **shifted})
+    seeds._write_differences(tmp_path, "smoke")
+    found = seeds.read_differences(tmp_path, "smoke")
+    assert [(step, row["before"]) for step, row in found.items()] == [
+        ("02_adamw", "01_baseline"),
+        ("03_rope_vocab", "02_adamw"),
+        ("04_lowest_loss", "03_rope_vocab"),
+        ("public_best", "04_lowest_loss"),
+    ]
+    for step in ("03_rope_vocab", "public_best"):  # two of four are surer
+        assert found[step]["p"] == pytest.approx(0.04)
+        assert found[step]["p_holm"] == pytest.approx(0.08)
+    said = [row["verdict"] for row in found.values()]
+    assert said == ["real", "within chance", "real", "within chance"]
 
 
 def test_a_seed_that_was_trained_before_is_not_trained_again(three, monkeypatch, capsys):
@@ -330,7 +364,7 @@ def test_two_processes_at_one_step_train_each_seed_once(three, tmp_path):
     printed = [tmp_path / f"{i}.txt" for i in range(2)]
     processes = [start(path, _train, tmp_path, "01_baseline") for path in printed]
     for process in processes:
-        process.join(120)
+        process.join(600)
         assert process.exitcode == 0
     told = "".join(path.read_text("utf-8") for path in printed)
     assert told.count("nats per character") == 6 and told.count("Trained before.") == 3
