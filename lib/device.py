@@ -37,7 +37,7 @@ def _cpu_has_bf16():
 
 
 def peak_memory() -> int | None:
-    """Return the most bytes in use so far: the GPU's, else this process's (None on Windows)."""
+    """Return the most bytes in use: an NVIDIA GPU's, else this process's (None on Windows)."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     try:

@@ -2,7 +2,7 @@
 
 - The head and the loss go together, over so many tokens at a time, and the gradient of each part is
   taken as it is made: on a CPU the logits of a whole batch, the largest thing there would be, are
-  never held. A GPU takes as many tokens at a time as a batch of `full` has.
+  never held. An NVIDIA GPU takes as many tokens at a time as a batch of `full` has.
 - R-Drop (Liang et al. 2021, https://arxiv.org/abs/2106.14448): with P and Q what the model expects
   under two dropouts, a token costs (CE(P) + CE(Q)) / 2 + r_drop · (KL(P‖Q) + KL(Q‖P)) / 2, the mean
   of both cross-entropies and r_drop times the mean of both divergences.

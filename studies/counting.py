@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from lib.batches import IGNORED, cuts, windows
 from lib.evaluate import TOKENS_AT_ONCE, characters
-from lib.files import COUNT, NUMBER, exactly, read_json
+from lib.files import COUNT, NUMBER, check, exactly, read_json
 
 SHARES = [i / 20 for i in range(21)]
 _AT = exactly(share=NUMBER, loss=NUMBER)
@@ -85,7 +85,7 @@ def mixture(run, tokens: Tokens) -> dict:
                 **{name: float(mean[those].mean()) for name, mean in means.items()},
             }
         )
-    return {
+    found = {
         "network": at(0)["loss"],
         "counts": at(1)["loss"],
         "mixed": at(share),
@@ -95,6 +95,7 @@ def mixture(run, tokens: Tokens) -> dict:
         "over_titles": float(saved.std(ddof=1) * np.sqrt(len(saved)) / chars),
         "contexts": contexts,
     }
+    return check(found, SCHEMA, "the mixture")
 
 
 def parts_of(run, tokens: Tokens, count: int) -> list[dict]:

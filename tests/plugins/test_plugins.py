@@ -128,6 +128,22 @@ def make_book(
     return root
 
 
+def refused(root: Path, pages: list[str]) -> list[str]:
+    """What is said of each of more pages, `page0.md`, …, with which the book cannot be built.
+
+    MyST stops reading a page at its first error.
+    """
+    first, config = "    - file: index.md\n", root / "myst.yml"
+    for i, text in enumerate(pages):
+        (root / f"page{i}.md").write_text(text)
+    listed = "".join(f"    - file: page{i}.md\n" for i in range(len(pages)))
+    config.write_text(config.read_text().replace(first, first + listed))
+    with pytest.raises(SiteError) as error:
+        build_site(root, "plain")
+    said = str(error.value).splitlines()
+    return ["\n".join(line for line in said if f"page{i}.md" in line) for i in range(len(pages))]
+
+
 def page(root: Path, slug: str) -> dict:
     return json.loads((root / "_build" / "site" / "content" / f"{slug}.json").read_text())["mdast"]
 
@@ -330,14 +346,10 @@ WRONG = {  # a role, and what is wrong with it
 
 def test_what_is_missing_fails_the_build_with_page_line_and_name(tmp_path):
     records = [make_record("01_baseline", losses={"test": None})]
-    text = "# Report\n\n" + "".join(f"{role}\n\n" for role in WRONG)
-    root = make_book(tmp_path / "book", text, records, notebooks=())
-    with pytest.raises(SiteError) as error:
-        build_site(root, "plain")
-    told = str(error.value).splitlines()
+    root = make_book(tmp_path / "book", "# Report\n", records, notebooks=())
+    told = refused(root, [f"# Page\n\nText.\n\n{role}\n" for role in WRONG])
     for i, why in enumerate(WRONG.values()):
-        place = f"index.md:{3 + 2 * i}: "
-        assert any(place in line and why in line for line in told), (place, why, told)
+        assert f"page{i}.md:5: " in told[i] and why in told[i]
 
 
 def test_role_in_a_notebook_is_refused(tmp_path):
