@@ -9,7 +9,7 @@ import json
 import pytest
 
 from drawing import bars, context, counting, curves, rows, text
-from drawing.style import GREY, OTHER, caption, color
+from drawing.style import GREY, caption, color
 from lib.config import PRESETS
 from lib.details import read_detail
 from lib.files import BOOK, read_json
@@ -150,12 +150,12 @@ def draw_scale(out, steps, measured):
 def draw_peers(out):
     parts = {"old": [], "new": []}
     for key, peer in read_peers().items():
+        if peer["unfair"]:
+            continue
         name = key.replace("_", " ").replace("step", "report, step")
         line = {"name": name, "first": peer["reported"], "second": peer["corrected"]}
-        line["color"] = OTHER if peer["unfair"] else GREY
-        if peer["unfair"]:
-            line["note"] = "not comparable"
-        elif not peer["train_tokens"]:
+        line["color"] = GREY
+        if not peer["train_tokens"]:
             line["note"] = "not known"
         else:
             line["range"] = peer["least"], peer["most"]
