@@ -127,7 +127,10 @@ def test_over_its_own_run_that_is_an_error(tmp_path):
     ("text", "why"),
     [
         ("{result}`01_baseline.losses.offical`", "index.md:7: .*has no field offical"),
-        ("{peer}`wide.coverage`", r"index.md:7: results/peers.json.wide.coverage is not known"),
+        (
+            "{peer}`batch_256.coverage`",
+            r"index.md:7: results/peers.json.batch_256.coverage is not known",
+        ),
     ],
 )
 def test_a_wrong_name_is_an_error_over_any_run(tmp_path, text, why):
