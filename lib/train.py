@@ -92,8 +92,8 @@ def train(
 
     `folder` is where the run leaves its log (`log.jsonl`, a line an evaluation) and its
     checkpoints; a run that finds its own there continues from them, and `resume` says what to do
-    with another's (`lib.checkpoint`). `quiet` prints nothing
-    but that it waits for another process, or sets a damaged checkpoint aside.
+    with another's (`lib.checkpoint`). `quiet` prints nothing, but that it waits for another process
+    or sets a damaged checkpoint aside.
 
     With `config.counts` the run is that of the same settings without, and what is measured at its
     end is the mixture: the only point of its curve.

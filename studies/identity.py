@@ -59,7 +59,7 @@ def refuse_another(shown: str, there: dict, now: dict, fixed: tuple, resume: str
 
 
 def refuse_unlike(name: str, runs: list[dict]) -> None:
-    """Raise ValueError where the records `runs` are of other code, PyTorch, device or precision."""
+    """Raise ValueError where the records `runs` differ in what they depend on beside settings."""
     for run in runs[1:]:
         if found := differing(runs[0]["identity"], run["identity"]):
             first, other = (r["config"]["seed"] for r in (runs[0], run))

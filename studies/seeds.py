@@ -178,7 +178,7 @@ def summary(step: str, title: str, runs: list[dict]) -> dict:
     """Return the record of several seeds of a step from `runs`, the run record of each.
 
     `mean`, `sd` (n - 1) and `standard_error` (sd / √n) are of `full_coverage`, nats per character.
-    Raises ValueError where the runs are of more than one code, device or precision.
+    Raises ValueError where the runs differ in more than the seed, as in code or precision.
     """
     refuse_unlike(step, runs)
     losses = {
