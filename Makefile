@@ -71,8 +71,8 @@ ladder search: DEFAULT = tiny
 ladder: $(VENV)/dev $(if $(RAY),cluster) ## [PRESET=tiny STORIES=path SEEDS=3 LEVERS="…" LIKE=… WORKERS=… RAY=… OUT=folder FRESH=1 ACCEPT=1]: try the changes of step three in turn
 	$(BOOK) ladder $(ON) --seeds $(or $(SEEDS),3) $(if $(LEVERS),--levers $(LEVERS)) $(if $(LIKE),--like $(LIKE)) $(FLAGS) $(WHERE) $(TO)
 
-search: $(VENV)/dev ## [PRESET=tiny STORIES=path STEP=04_lowest_loss TRIALS=20 LIKE=… STORAGE=url OUT=folder FRESH=1 ACCEPT=1]: tune the settings of step three, or of public_best, together
-	$(BOOK) search $(ON) --trials $(or $(TRIALS),20) $(if $(LIKE),--like $(LIKE)) $(if $(STORAGE),--storage "$(STORAGE)") $(FLAGS) $(TO)
+search: $(VENV)/dev ## [PRESET=tiny STORIES=path STEP=04_lowest_loss TRIALS=20 LIKE=… TRY="…" STORAGE=url OUT=folder FRESH=1 ACCEPT=1]: tune the settings of step three, or of public_best, together
+	$(BOOK) search $(ON) --trials $(or $(TRIALS),20) $(if $(LIKE),--like $(LIKE)) $(if $(TRY),--try $(TRY)) $(if $(STORAGE),--storage "$(STORAGE)") $(FLAGS) $(TO)
 
 bench: DEFAULT = small
 bench: $(VENV)/dev ## [PRESET=small STORIES=path OUT=folder FRESH=1]: tokens per second, beside the plain loop of tests/reference.py

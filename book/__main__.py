@@ -135,6 +135,8 @@ def _parser():
                      "(default: SQLite, _build/search.db)")  # fmt: skip
     sub.add_argument("--like", metavar="PRESET",
                      help="begin with the best trials of the search on this preset")  # fmt: skip
+    sub.add_argument("--try", nargs="+", metavar="NAME=VALUE", default=[], help="begin with a "
+                     "trial of these settings, for example dropout=0.1 decay=0.4")  # fmt: skip
     sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
 
     sub = command("bench", _bench, "measure tokens per second, beside a plain loop")
@@ -230,14 +232,14 @@ def _ladder(options):
 
 
 def _search(options):
-    from studies import search
+    from studies import search, trials
 
     _needs("optuna")
     _, titles = resolve_stories(options.preset, options.stories)
     step, resume, out = options.step, options.resume, options.out
     like = _like(search.read_search, out, step, options.like) if options.like else None
     given = step, options.preset, titles, out, options.trials, options.storage, resume, like
-    search.search(*given)
+    search.search(*given, trials.read(vars(options)["try"]))
 
 
 def _like(read, out, *where):

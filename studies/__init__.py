@@ -9,6 +9,7 @@ progress      the line for all of many runs
 runs          many runs, wherever they happen
 seeds         a step, or the public recipe, under several seeds
 ladder        one change at a time, each against the rung below it
+trials        which settings a search tries first, and between which it draws
 search        settings tuned together, with Optuna
 titles        two published runs beside each other, title by title
 counting      step four: what network and counts are worth apart and together

@@ -2,7 +2,8 @@
 
 - A trial is one run of the step with some settings changed; its value is the full-coverage loss
   on the validation titles, nats per character. No trial is scored on the test titles.
-- The first trial is the step as it is, the next are the best of a smaller preset's, where asked.
+- The first trial is the step as it is, the next are the best of a smaller preset's, and one of
+  settings that were chosen by hand, where asked.
 - The study lies in a database (SQLite, or any storage that Optuna takes), so that a search can be
   stopped, continued, and worked on by many processes or machines at once: each runs this with the
   same storage. A trial whose process died is marked as failed and queued again by the next one.
@@ -29,10 +30,10 @@ from lib.steps import SEARCHES
 from lib.train import train
 
 from .identity import refuse_another
+from .trials import TAKEN, as_it_is, best, chosen, suggest
 
 FIXED = ("stories", "space")  # what nobody can vouch for
 HEARTBEAT = 30  # seconds between two signs of life of a running trial
-TAKEN = 2  # trials of a smaller preset that a search begins with: its best are much alike
 
 OBJECT, INTEGER = {"type": "object"}, {"type": "integer"}
 PRECISION = {"enum": ["bf16", "fp32"]}
@@ -54,34 +55,6 @@ SCHEMA = exactly(
 )
 
 
-def suggest(trial, config: Config, space: dict) -> dict:
-    """Return the changes of `config` that `trial` tries, of `space` (`lib.steps.SEARCHES`).
-
-    What would be a vocabulary that `config` cannot have is not asked for: two names of one
-    configuration would be two trials of one thing.
-    """
-    drawn = {}
-    for name, values in space.items():
-        if isinstance(values, list):
-            if name == "vocab_factor":
-                values = _different(config, values)
-            drawn[name] = trial.suggest_categorical(name, values)
-        else:
-            low, high, *scale = values
-            drawn[name] = trial.suggest_float(name, low, high, log=scale == ["log"])
-    if "batch_factor" in drawn:
-        drawn["batch_factor"] *= config.batch_factor
-    return drawn
-
-
-def _different(config, factors):
-    """Return the vocabulary `factors` without those that come to the same size as another."""
-    kept = {}
-    for factor in sorted(factors, key=lambda f: f != 1):  # the step's own size is there as itself
-        kept.setdefault(config.change(vocab_factor=factor).vocab_size, factor)
-    return sorted(kept.values())
-
-
 def search(
     step: str,
     preset: str,
@@ -91,22 +64,26 @@ def search(
     storage: str | None = None,
     resume: str = "same",
     like: dict | None = None,
+    first: dict | None = None,
 ):
     """Run `trials` more trials on the study of `step` on `preset`, a line each; return the study.
 
     `storage` is a URL as Optuna takes it; without one it is SQLite's in `out/_build/search.db`.
     Writes all trials so far to `out/results/<preset>/search/<step>.json`. `like` is such a record
-    of another preset: its best trials are tried first, in place of Optuna's blind ones. `resume`
-    "fresh" removes the trials that the study has and begins again, so one process says it, not
-    many; "accept" goes on with the study of the record that is there, although code or settings
-    differ. A trial whose process died continues from its checkpoint.
+    of another preset: its best trials are tried first, in place of Optuna's blind ones, and then
+    the step with the settings `first`. `resume` "fresh" removes the trials that the study has and
+    begins again, so one process says it, not many; "accept" goes on with the study of the record
+    that is there, although code or settings differ. A trial whose process died continues from its
+    checkpoint.
 
     Raises ValueError where that record is of another study, or has trials that the study in the
-    database does not have, and where `like` was searched in other ranges.
+    database does not have, where `like` was searched in other ranges, and for settings in `first`
+    that the search would not try.
     """
     import optuna
 
     base, space = load_step(step, preset), SEARCHES[step]
+    begun = [as_it_is(base, space), *best(like, base, space), chosen(first or {}, base, space)]
     known = {"stories": titles.stories, "base": base.as_dict(), "space": space, "code": modules()}
     bf16 = use_bf16(base.precision, best_device())
     known = as_json(known | {"precision": "bf16" if bf16 else "fp32"})
@@ -139,8 +116,8 @@ def search(
 
     study.ask = one_at_a_time
     with held(folder):  # two processes begin with the same trials: they are queued once
-        for first in (_as_it_is(base, space), *_best(like, base, space)):
-            study.enqueue_trial(first, skip_if_exists=True)
+        for drawn in begun:
+            study.enqueue_trial(drawn, skip_if_exists=True)
 
     def run(trial):
         config = base.change(**suggest(trial, base, space))
@@ -171,29 +148,6 @@ def search(
     # A diverged run is a failed trial, not the end of the search.
     study.optimize(run, n_trials=trials, callbacks=[say], catch=(FloatingPointError,))
     return study
-
-
-def _as_it_is(config, space):
-    """Return what a trial draws from `space` where nothing of `config` is changed."""
-    return {n: 1.0 if n.endswith("_factor") else getattr(config, n) for n in space}
-
-
-def _best(like, config, space):
-    """Return what the best trials of the record `like` drew, the best first.
-
-    Without those whose vocabulary `config` cannot have.
-    """
-    if like is None:
-        return []
-    if like["space"] != as_json(space):
-        raise ValueError(
-            f"The search on {like['preset']} was in other ranges than those of lib/steps.py: "
-            "search there again first."
-        )
-    sizes = _different(config, space.get("vocab_factor", ()))
-    trials = sorted(like["trials"], key=lambda trial: trial["loss"])
-    drawn = (trial["changes"] for trial in trials)
-    return [d for d in drawn if d.get("vocab_factor") in (None, *sizes)][:TAKEN]
 
 
 def _open(url):

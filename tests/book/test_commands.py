@@ -104,7 +104,11 @@ COMMANDS = {  # what is called, and with what
     "search --preset small --step public_best --trials 3 --storage a:b --accept --out here": (
         (search, "search"),
         {"step": "public_best", "preset": "small", "out": HERE, "trials": 3}
-        | {"storage": "a:b", "resume": "accept", "like": None},
+        | {"storage": "a:b", "resume": "accept", "like": None, "first": {}},
+    ),
+    "search --try dropout=0.1 decay=4e-1 --out here": (
+        (search, "search"),
+        {"first": {"dropout": 0.1, "decay": 0.4}},
     ),
     "search --preset small --step public_best --like tiny --out other": (
         (search, "search"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import signal
 import sqlite3
 import time
@@ -17,6 +18,7 @@ from lib.files import held, results, write_json
 from lib.steps import PUBLIC_BEST, SEARCHES
 from lib.watch import _lost
 from studies import search
+from studies.trials import chosen, read, suggest
 
 from .small import CONFIG, CONTEXT, TITLES, other_code, start, wait_until_it_waits
 
@@ -442,6 +444,50 @@ def test_a_search_like_another_tries_the_best_of_that_first(tmp_path, quick, mon
     tried = [trial["loss"] for trial in search.read_search(tmp_path, STEP, "smoke")["trials"]]
     assert tried[: len(first)] == first
     assert len(tried) == 8 and not set(tried[len(first) :]) & set(best)
+
+
+def test_trials_that_were_chosen_by_hand_are_tried_next_and_once(tmp_path, quick, monkeypatch):
+    monkeypatch.setitem(SEARCHES, STEP, {"learning_rate": (1e-4, 1.0)})
+    for count, rate in ((1, 0.5), (1, 0.25), (2, 0.25)):  # the last as a second process would
+        search.search(STEP, "smoke", TITLES, tmp_path, count, first={"learning_rate": rate})
+    tried = [trial["loss"] for trial in search.read_search(tmp_path, STEP, "smoke")["trials"]]
+    assert tried[:3] == [CONFIG.learning_rate, 0.5, 0.25]
+    assert len(tried) == 4 and tried[3] not in (0.5, 0.25)
+
+
+def test_a_trial_that_was_chosen_by_hand_is_the_step_but_for_its_settings():
+    config, space = load_step(STEP, "small"), SEARCHES[STEP]
+    given = ["learning_rate=2e-3", "attention_dropout=false", "vocab_factor=2", "layer_scale=0.1"]
+    drawn = chosen(read(given), config, space)
+    tried = config.change(**suggest(optuna.trial.FixedTrial(drawn), config, space))
+    rows = {row["setting"] for row in changed(config, tried)}
+    assert rows == {"learning_rate", "attention_dropout", "vocab_size", "layer_scale"}
+    assert (tried.learning_rate, tried.vocab_size) == (2e-3, 2 * config.vocab_size)
+
+
+@pytest.mark.parametrize(
+    "given, says",
+    [
+        ("dropout", "'dropout' is no setting as dropout=0.1"),
+        ("dropout=high", "'dropout=high' is no setting"),
+        ("n_layer=6", "and not n_layer"),
+        ("dropout=0.4", r"no dropout of 0.4: it tries \(0.0, 0.3\)"),
+        ("r_drop=true", "no r_drop of True"),
+        ("dropout=null", "no dropout of None"),
+        ("attention_dropout=1", "no attention_dropout of 1"),
+        (
+            "vocab_factor=0.5",
+            r"no vocab_factor of 0.5: it tries \[1.0, 2.0\]",
+        ),  # 512 are the fewest
+    ],
+)
+def test_a_trial_that_the_search_would_not_try_is_refused(
+    tmp_path, monkeypatch, capsys, given, says
+):
+    monkeypatch.setattr(command_line, "resolve_stories", lambda *_: ("synthetic", TITLES))
+    assert command_line.main(["search", "--try", given, "--out", str(tmp_path)]) == 1
+    assert re.search(says, capsys.readouterr().err)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_trial_has_a_folder_for_its_checkpoints_which_goes_with_it(tmp_path, quick, monkeypatch):

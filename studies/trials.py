@@ -1,0 +1,95 @@
+"""What the trials of a search draw: by its sampler, and those that it begins with."""
+
+import json
+
+from lib.config import Config
+from lib.files import as_json
+
+TAKEN = 2  # trials of a smaller preset that a search begins with: its best are much alike
+
+
+def suggest(trial, config: Config, space: dict) -> dict:
+    """Return the changes of `config` that `trial` tries, of `space` (`lib.steps.SEARCHES`).
+
+    What would be a vocabulary that `config` cannot have is not asked for: two names of one
+    configuration would be two trials of one thing.
+    """
+    drawn = {}
+    for name, values in space.items():
+        if isinstance(values, list):
+            if name == "vocab_factor":
+                values = _different(config, values)
+            drawn[name] = trial.suggest_categorical(name, values)
+        else:
+            low, high, *scale = values
+            drawn[name] = trial.suggest_float(name, low, high, log=scale == ["log"])
+    if "batch_factor" in drawn:
+        drawn["batch_factor"] *= config.batch_factor
+    return drawn
+
+
+def _different(config, factors):
+    """Return the vocabulary `factors` without those that come to the same size as another."""
+    kept = {}
+    for factor in sorted(factors, key=lambda f: f != 1):  # the step's own size is there as itself
+        kept.setdefault(config.change(vocab_factor=factor).vocab_size, factor)
+    return sorted(kept.values())
+
+
+def as_it_is(config, space):
+    """Return what a trial draws from `space` where nothing of `config` is changed."""
+    return {n: 1.0 if n.endswith("_factor") else getattr(config, n) for n in space}
+
+
+def best(like, config, space):
+    """Return what the best trials of the record `like` drew, the best first.
+
+    Without those whose vocabulary `config` cannot have.
+    """
+    if like is None:
+        return []
+    if like["space"] != as_json(space):
+        raise ValueError(
+            f"The search on {like['preset']} was in other ranges than those of lib/steps.py: "
+            "search there again first."
+        )
+    sizes = _different(config, space.get("vocab_factor", ()))
+    trials = sorted(like["trials"], key=lambda trial: trial["loss"])
+    drawn = (trial["changes"] for trial in trials)
+    return [d for d in drawn if d.get("vocab_factor") in (None, *sizes)][:TAKEN]
+
+
+def chosen(changes: dict, config: Config, space: dict) -> dict:
+    """Return what a trial draws that is `config` as it is but for `changes`.
+
+    Raises ValueError for a setting that is not in `space`, or a value that is not.
+    """
+    for name, value in changes.items():
+        if name not in space:
+            raise ValueError(f"The search turns {', '.join(space)}, and not {name}.")
+        values = _different(config, space[name]) if name == "vocab_factor" else space[name]
+        if not _among(value, values):
+            raise ValueError(f"The search tries no {name} of {value!r}: it tries {values}.")
+    return as_it_is(config, space) | changes
+
+
+def _among(value, values):
+    if isinstance(values, list):
+        return any(value == v and isinstance(value, bool) == isinstance(v, bool) for v in values)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and values[0] <= value <= values[1]
+
+
+def read(settings: list[str]) -> dict:
+    """Return the settings that were given as `name=value`, a number, true or false.
+
+    Raises ValueError for one that was not.
+    """
+    changes = {}
+    for text in settings:
+        name, _, value = text.partition("=")
+        try:
+            changes[name] = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"{text!r} is no setting as dropout=0.1.") from error
+    return changes
