@@ -15,10 +15,9 @@ def suggest(trial, config: Config, space: dict) -> dict:
     configuration would be two trials of one thing.
     """
     drawn = {}
-    for name, values in space.items():
+    for name in space:
+        values = _values(name, space, config)
         if isinstance(values, list):
-            if name == "vocab_factor":
-                values = _different(config, values)
             drawn[name] = trial.suggest_categorical(name, values)
         else:
             low, high, *scale = values
@@ -28,23 +27,26 @@ def suggest(trial, config: Config, space: dict) -> dict:
     return drawn
 
 
-def _different(config, factors):
-    """Return the vocabulary `factors` without those that come to the same size as another."""
+def _values(name, space, config):
+    """Return what may be drawn of `name`: one of the vocabularies that come to one size."""
+    if name != "vocab_factor":
+        return space[name]
     kept = {}
-    for factor in sorted(factors, key=lambda f: f != 1):  # the step's own size is there as itself
+    for factor in sorted(space[name], key=lambda f: f != 1):  # the step's own size is as itself
         kept.setdefault(config.change(vocab_factor=factor).vocab_size, factor)
     return sorted(kept.values())
 
 
-def as_it_is(config, space):
+def as_it_is(config: Config, space: dict) -> dict:
     """Return what a trial draws from `space` where nothing of `config` is changed."""
     return {n: 1.0 if n.endswith("_factor") else getattr(config, n) for n in space}
 
 
-def best(like, config, space):
+def best(like: dict | None, config: Config, space: dict) -> list[dict]:
     """Return what the best trials of the record `like` drew, the best first.
 
-    Without those whose vocabulary `config` cannot have.
+    Without those whose vocabulary `config` cannot have. Raises ValueError where `like` was searched
+    in other ranges than `space`.
     """
     if like is None:
         return []
@@ -53,10 +55,12 @@ def best(like, config, space):
             f"The search on {like['preset']} was in other ranges than those of lib/steps.py: "
             "search there again first."
         )
-    sizes = _different(config, space.get("vocab_factor", ()))
     trials = sorted(like["trials"], key=lambda trial: trial["loss"])
-    drawn = (trial["changes"] for trial in trials)
-    return [d for d in drawn if d.get("vocab_factor") in (None, *sizes)][:TAKEN]
+    drawn = [trial["changes"] for trial in trials]
+    if "vocab_factor" in space:
+        sizes = _values("vocab_factor", space, config)
+        drawn = [d for d in drawn if d["vocab_factor"] in sizes]
+    return drawn[:TAKEN]
 
 
 def chosen(changes: dict, config: Config, space: dict) -> dict:
@@ -67,7 +71,7 @@ def chosen(changes: dict, config: Config, space: dict) -> dict:
     for name, value in changes.items():
         if name not in space:
             raise ValueError(f"The search turns {', '.join(space)}, and not {name}.")
-        values = _different(config, space[name]) if name == "vocab_factor" else space[name]
+        values = _values(name, space, config)
         if not _among(value, values):
             raise ValueError(f"The search tries no {name} of {value!r}: it tries {values}.")
     return as_it_is(config, space) | changes

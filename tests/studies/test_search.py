@@ -475,10 +475,7 @@ def test_a_trial_that_was_chosen_by_hand_is_the_step_but_for_its_settings():
         ("r_drop=true", "no r_drop of True"),
         ("dropout=null", "no dropout of None"),
         ("attention_dropout=1", "no attention_dropout of 1"),
-        (
-            "vocab_factor=0.5",
-            r"no vocab_factor of 0.5: it tries \[1.0, 2.0\]",
-        ),  # 512 are the fewest
+        ("vocab_factor=0.5", r"no vocab_factor of 0.5: it tries \[1.0, 2.0\]"),  # 512 at least
     ],
 )
 def test_a_trial_that_the_search_would_not_try_is_refused(
