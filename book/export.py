@@ -6,7 +6,7 @@ from pathlib import Path
 from lib.files import BOOK, results
 
 from .finished import read_or_none
-from .run import copy_file
+from .mirror import copy_file
 
 
 def export(preset: str, out: Path | None = None) -> None:

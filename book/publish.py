@@ -8,8 +8,9 @@ from lib.files import BOOK, results, write_json
 
 from .contents import labels, notebooks, pages
 from .finished import Mark, read_or_none
+from .mirror import copy_file
 from .repository import uncommitted
-from .run import PACKAGES, REPORT, BookError, copy_file, run
+from .run import PACKAGES, REPORT, BookError, run
 
 
 def publish(
@@ -58,6 +59,7 @@ def publish(
         whole = step is None or shown.get(name, report["preset"]) == preset_name
         if whole:
             shutil.copy(out / "notebooks" / f"{name}.ipynb", BOOK / "notebooks")
+        _remove_others(name, out, preset_name)
         for file in Mark(out, name).files():
             wanted = file.startswith("results/") or (whole and file.startswith("figures/"))
             if wanted and not file.endswith(".pt"):  # weights are not
@@ -72,6 +74,19 @@ def publish(
         stay = {name: shown.get(name, report["preset"]) for name in without}
         but = {name: preset for name, preset in stay.items() if preset != preset_name}
         write_json(BOOK / REPORT, {"preset": preset_name} | ({"but": but} if but else {}))
+
+
+def _remove_others(name, out, preset):
+    """Remove from the book what stands beside a notebook's record and is no longer left in `out`.
+
+    Its model for *Try it* stays where it is there: `export` may have written it.
+    """
+    left, there = Mark(out, name).files(), BOOK / "results" / preset
+    for path in [*(there / name).rglob("*.*"), *there.glob(f"ablations/{name}-*.json")]:
+        file = path.relative_to(BOOK)
+        exported = path.suffix == ".bin" and (out / file).exists()
+        if file.as_posix() not in left and not exported:
+            path.unlink()
 
 
 def _remove_orphans(root):

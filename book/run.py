@@ -25,21 +25,15 @@ from lib.config import load_preset, load_step
 from lib.data import Titles, find_stories, load_titles
 from lib.files import BOOK, held, write_json, write_text
 from lib.identity import code_of, digest
-from lib.steps import CONTEXT, RECIPES, STEPS
+from lib.steps import CONTEXT, STEPS
 from lib.tokenizer import train_tokenizer
 
 from .contents import notebooks, refuse_doubles
-from .finished import Mark, code_cells, digest_of, outputs_of, read_or_none, take_outputs, written
+from .finished import Mark, code_cells, digest_of, outputs_of, take_outputs, written
+from .mirror import TABLES, WEIGHTS, mirror
 from .progress import progress
 
 PACKAGES = ("lib", "studies", "drawing")  # what a notebook may import of the book
-TABLES = (  # which no notebook writes
-    "peers.csv",
-    *(f"results/*/{name}.json" for name in ("seeds/*", "search/*", "ladder*", "bench*")),
-    *(f"results/*/{name}{file}.json" for name in RECIPES for file in ("", "/titles")),
-)
-PAGES = ("*.md", "*.bib", "myst.yml", "docs", "plugins", "theme", "widget")  # beside notebooks
-MIRRORED = ".mirrored"  # what an earlier run put into its folder
 REPORT = "results/report.json"  # which preset the pages show, and which pages another
 # - glibc and PyTorch give the memory of each large tensor back, and fetch it page by page at the
 #   next step: up to a third of a run. With these a kernel keeps it, in large pages.
@@ -116,44 +110,37 @@ def run(
         for tokenized in STEPS:  # what would fail after hours fails now
             train_tokenizer(load_step(tokenized, preset_name), titles)
     with held(out):
-        _mirror(out, names)
+        mirror(out, names)
         write_json(out / REPORT, {"preset": preset_name})
         parameters = {"preset": preset_name, "stories": stories, "out": str(out)}
-        given = [titles.stories, _inputs(preset_name)]
+        given = [titles.stories, _inputs(preset_name, out)]
         for name in wanted:
             needs_more = name == CONTEXT["notebook"] and step is None
             if needs_more and (why := _lacking(preset_name, stories)):
                 _leave_out(name, out, why)
                 continue
-            before = [Mark(out, earlier).read() for earlier in names[: names.index(name)]]
+            before = [_left(earlier, out, preset_name) for earlier in names[: names.index(name)]]
             _update(name, out, parameters, resume, [*given, before])
 
 
-def copy_file(source: Path, target: Path) -> None:
-    """Copy a file, into a folder that is made where it is missing."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(source, target)
+def _left(name, out, preset):
+    """What a notebook left in `out`, with the digests of the files that lie there now."""
+    saved = Mark(out, name).read() or {"files": {}}
+    record = out / "results" / preset / name
+    there = [record.with_suffix(".json"), *record.rglob("*.*"), *(out / f for f in saved["files"])]
+    now = {
+        p.relative_to(out).as_posix(): digest_of(p)
+        for p in there
+        if p.suffix != ".pt" and p.is_file()
+    }
+    return saved | {"files": saved["files"] | now}
 
 
-def _mirror(out, names):
-    """Put the book's pages in `out`, and remove what an earlier run put there that is gone.
-
-    What a run puts there is listed in MIRRORED; nothing else in the folder is ever removed.
-    """
-    copied = []
-    for source in (path for pattern in (*PAGES, *TABLES) for path in BOOK.glob(pattern)):
-        inner = [p for p in source.rglob("*") if p.is_file()] if source.is_dir() else [source]
-        copied += [path.relative_to(BOOK).as_posix() for path in inner]
-    listed = {*copied, *(f"notebooks/{name}.ipynb" for name in names)}
-    for mark in Mark.all(out):
-        if mark.name not in names:
-            mark.remove_files()
-            mark.path.unlink()
-    for gone in set(read_or_none(out / MIRRORED) or ()) - listed:
-        (out / gone).unlink(missing_ok=True)
-    for file in copied:
-        copy_file(BOOK / file, out / file)
-    write_json(out / MIRRORED, sorted(listed))
+def _written(out):
+    """When each figure and record in `out` was written that a notebook may have left there."""
+    others = (*TABLES, *WEIGHTS)
+    when = {path.relative_to(out): at for path, at in written(out).items()}
+    return {p: at for p, at in when.items() if not any(p.match(other) for other in others)}
 
 
 def _update(name, out, parameters, resume, given):
@@ -164,7 +151,8 @@ def _update(name, out, parameters, resume, given):
     start = time.perf_counter()
     source = BOOK / "notebooks" / target.name
     notebook = nbformat.read(source, as_version=4)
-    fingerprint = digest([[c.source for c in code_cells(notebook)], parameters, given])
+    code = [c.source for c in code_cells(notebook)]
+    fingerprint = digest([code, parameters, given])
     if resume == "same" and mark.holds(fingerprint, target):
         take_outputs(notebook, nbformat.read(target, as_version=4))
         write_text(target, nbformat.writes(notebook) + "\n")
@@ -173,19 +161,23 @@ def _update(name, out, parameters, resume, given):
     stale = mark.path.with_suffix(".stale")  # until it is known what it no longer leaves
     if mark.path.exists():
         os.replace(mark.path, stale)
-    there = written(out)
-    with progress(name, out):
-        executed = _execute(name, source, target, parameters | {"resume": resume})
+    there = _written(out)
+    try:
+        with progress(name, out):
+            executed = _execute(name, source, target, parameters | {"resume": resume})
+    except KeyboardInterrupt:
+        _write_unrun(notebook, target)  # half of its outputs are no notebook of the book
+        raise
     take_outputs(notebook, executed)
     write_text(target, nbformat.writes(notebook) + "\n")
-    left = [path for path, when in written(out).items() if there.get(path) != when]
-    files = {path.relative_to(out).as_posix(): digest_of(path) for path in left}
+    left = [path for path, when in _written(out).items() if there.get(path) != when]
+    files = {path.as_posix(): digest_of(out / path) for path in left}
     _refuse_anothers(out, name, files)
     if stale.exists():
         os.replace(stale, mark.path)
         mark.remove_files(but=files)
-    saved = {"fingerprint": fingerprint, "outputs": outputs_of(notebook), "files": files}
-    write_json(mark.path, saved)
+    saved = {"fingerprint": fingerprint, "code": digest(code), "outputs": outputs_of(notebook)}
+    write_json(mark.path, saved | {"files": files})
     print(f"{time.perf_counter() - start:7.1f} s", flush=True)
 
 
@@ -205,10 +197,14 @@ def _leave_out(name, out, why):
     mark.remove_files()
     mark.path.unlink(missing_ok=True)
     notebook = nbformat.read(BOOK / "notebooks" / f"{name}.ipynb", as_version=4)
+    _write_unrun(notebook, out / "notebooks" / f"{name}.ipynb")
+    print(f"{name:<16} left out: {why}", flush=True)
+
+
+def _write_unrun(notebook, target):
     for cell in code_cells(notebook):
         cell.outputs, cell.execution_count = [], None
-    write_text(out / "notebooks" / f"{name}.ipynb", nbformat.writes(notebook) + "\n")
-    print(f"{name:<16} left out: {why}", flush=True)
+    write_text(target, nbformat.writes(notebook) + "\n")
 
 
 def _execute(name, source, target, parameters):
@@ -243,10 +239,15 @@ def _execute(name, source, target, parameters):
 
 
 def _refuse_anothers(out, name, files):
-    """Raise BookError where the notebook `name` wrote a file that another notebook leaves."""
+    """Raise BookError where the notebook `name` wrote a file that another notebook leaves.
+
+    Another whose code has changed since may leave other files now, and tells when it is executed.
+    """
     for mark in Mark.all(out):
         taken = sorted(mark.files().keys() & files.keys())
-        if taken and mark.name != name:
+        source = BOOK / "notebooks" / f"{mark.name}.ipynb"
+        code = digest([c.source for c in code_cells(nbformat.read(source, as_version=4))])
+        if taken and mark.name != name and mark.read().get("code") == code:
             mark.path.unlink()  # what it left is no longer there
             print("failed", flush=True)
             raise BookError(
@@ -255,12 +256,15 @@ def _refuse_anothers(out, name, files):
             )
 
 
-def _inputs(preset):
+def _inputs(preset, out):
     """Return the digests of what every notebook may depend on beside the other notebooks."""
     code = [path for package in PACKAGES for path in (BOOK / package).glob("*.py")]
-    tables = [path for pattern in TABLES for path in BOOK.glob(pattern)]
+    tables = [path for root in (BOOK, out) for pattern in TABLES for path in root.glob(pattern)]
     tables += [p for p in BOOK.glob("results/*/[0-9]*.json") if p.parent.name != preset]  # steps
-    return sorted(
-        [[p.relative_to(BOOK).as_posix(), code_of(p.read_text("utf-8"))] for p in code]
-        + [[p.relative_to(BOOK).as_posix(), digest_of(p)] for p in tables]
-    )
+    return [
+        sorted([p.relative_to(BOOK).as_posix(), code_of(p.read_text("utf-8"))] for p in code),
+        sorted(
+            [p.relative_to(out if p.is_relative_to(out) else BOOK).as_posix(), digest_of(p)]
+            for p in tables
+        ),
+    ]

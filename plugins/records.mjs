@@ -108,7 +108,7 @@ function refuseMixed(records) {
  */
 export function otherRun(root, page) {
   const [front] = /^---\r?\n[^]*?\n---/.exec(fs.readFileSync(page, 'utf8')) ?? [''];
-  const option = (name) => new RegExp(`^ +${name}: *(\\S+)`, 'm').exec(front)?.[1];
+  const option = (name) => new RegExp(`^ +${name}: *(["']?)(\\w+)\\1`, 'm').exec(front)?.[2];
   const written = { preset: option('run_preset'), stories: option('run_stories') };
   if (!written.preset !== !written.stories) {
     throw new Error('its front matter needs both run_preset and run_stories, or neither');
@@ -154,8 +154,9 @@ export function field(value, keys, name) {
   let at = name;
   for (const key of keys) {
     const known = value !== null && typeof value === 'object';
-    const next = known && (Array.isArray(value) ? value.at(Number(key)) : value[key]);
-    if (!known || next === undefined || (!Array.isArray(value) && !Object.hasOwn(value, key))) {
+    const there = Array.isArray(value) ? /^-?\d+$/.test(key) : known && Object.hasOwn(value, key);
+    const next = there ? (Array.isArray(value) ? value.at(Number(key)) : value[key]) : undefined;
+    if (next === undefined) {
       const has = known ? `; it has ${Object.keys(value).join(', ')}` : '';
       throw new Error(`${at} has no field ${key}${has}`);
     }

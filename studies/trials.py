@@ -66,22 +66,27 @@ def best(like: dict | None, config: Config, space: dict) -> list[dict]:
 def chosen(changes: dict, config: Config, space: dict) -> dict:
     """Return what a trial draws that is `config` as it is but for `changes`.
 
+    Each value is as the sampler would draw it: 4 is 4.0, by whose name its checkpoint is found.
     Raises ValueError for a setting that is not in `space`, or a value that is not.
     """
+    drawn = as_it_is(config, space)
     for name, value in changes.items():
         if name not in space:
             raise ValueError(f"The search turns {', '.join(space)}, and not {name}.")
         values = _values(name, space, config)
-        if not _among(value, values):
+        found = _among(value, values)
+        if not found:
             raise ValueError(f"The search tries no {name} of {value!r}: it tries {values}.")
-    return as_it_is(config, space) | changes
+        drawn[name] = found[0]
+    return drawn
 
 
 def _among(value, values):
+    """Return the one of `values` that `value` is, in a list; an empty list where it is none."""
     if isinstance(values, list):
-        return any(value == v and isinstance(value, bool) == isinstance(v, bool) for v in values)
+        return [v for v in values if value == v and isinstance(value, bool) == isinstance(v, bool)]
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and values[0] <= value <= values[1]
+    return [float(value)] if number and values[0] <= value <= values[1] else []
 
 
 def read(settings: list[str]) -> dict:

@@ -144,6 +144,7 @@ def make_book(root, monkeypatch, notebooks):
         }
         nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
     monkeypatch.setattr(book, "BOOK", root)
+    monkeypatch.setattr("book.mirror.BOOK", root)
     monkeypatch.setattr("book.publish.BOOK", root)
     return root
 
@@ -481,8 +482,13 @@ def test_a_step_published_alone_finds_the_records_that_are_published(steps):
     write_json(published, record | {"at": "from elsewhere"})  # as a pull brings it
     later = time.time() + 9
     os.utime(published, (later, later))
-    publish("smoke", None, step="02_second", resume="fresh")
+    publish("smoke", None, step="02_second")
     assert "from elsewhere" in (steps.root / "figures" / "second.svg").read_text()
+    publish("smoke", None)  # whole: now the first has a mark of what it left
+    write_json(published, record | {"at": "from afar"})
+    os.utime(published, (later + 9, later + 9))
+    publish("smoke", None, step="02_second")
+    assert "from afar" in (steps.root / "figures" / "second.svg").read_text()
 
 
 def test_the_steps_of_another_preset_count_as_what_a_notebook_read(steps):
@@ -571,6 +577,118 @@ def test_a_notebook_that_writes_what_another_left_is_refused_by_its_name(steps):
     with pytest.raises(book.BookError, match=r"02_second wrote results/smoke/01_first\.json"):
         steps()
     assert not (steps.out / ".finished" / "01_first.json").exists()  # what it left is lost
+
+
+def test_a_figure_moves_to_an_earlier_notebook(steps):
+    steps()
+    first, second = (steps.root / "notebooks" / f"{name}.ipynb" for name in BOTH)
+    draw = (
+        "from pathlib import Path\nPath(out, 'figures/second.svg').write_text('<svg>first</svg>')"
+    )
+    notebook = nbformat.read(first, as_version=4)
+    notebook.cells.append(cell(draw))
+    nbformat.write(notebook, first)
+    edit(second, "second.svg", "third.svg")
+    assert len(steps()) == 2
+    drawn = {path.name: path.read_text() for path in (steps.out / "figures").iterdir()}
+    assert drawn.keys() == {"second.svg", "third.svg"}
+    assert drawn["second.svg"] == "<svg>first</svg>"
+
+
+TABLE = "results/smoke/seeds/01_first.json"
+
+
+@pytest.mark.parametrize("when", ["before the run", "after it"])
+def test_what_another_command_left_in_the_folder_is_not_written_over(steps, when):
+    """As `make seeds OUT=…` does, into the folder of a run."""
+    theirs, ours = steps.root / TABLE, steps.out / TABLE
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("the book's")
+    if when == "after it":
+        steps()
+        assert ours.read_text() == "the book's"
+    ours.parent.mkdir(parents=True, exist_ok=True)
+    ours.write_text("mine")
+    assert steps() == BOTH  # which may read it
+    assert steps() == []
+    theirs.write_text("the book's, again")
+    steps()
+    assert ours.read_text() == "mine"
+    theirs.unlink()
+    steps()
+    assert ours.read_text() == "mine"
+
+
+def test_a_table_follows_that_of_the_book(steps):
+    theirs, ours = steps.root / TABLE, steps.out / TABLE
+    theirs.parent.mkdir(parents=True)
+    for text in ("one", "two"):
+        theirs.write_text(text)
+        steps()
+        assert ours.read_text() == text
+    theirs.unlink()
+    steps()
+    assert not ours.exists()
+
+
+def test_what_another_command_writes_meanwhile_is_none_of_the_notebook_s(steps):
+    """As a search does after each trial."""
+    for name in BOTH:
+        notebook = nbformat.read(path := steps.root / "notebooks" / f"{name}.ipynb", as_version=4)
+        write = f"table = Path(out, {TABLE!r})\ntable.parent.mkdir(parents=True, exist_ok=True)"
+        write = f"from pathlib import Path\n{write}\ntable.write_text({name!r})"
+        notebook.cells.append(cell(write))
+        nbformat.write(notebook, path)
+    assert steps() == BOTH
+    for name in BOTH:
+        edit(steps.root / "notebooks" / f"{name}.ipynb", "table.write_text", "print")
+    (steps.out / TABLE).write_text("a later trial")
+    assert steps() == BOTH
+    assert (steps.out / TABLE).read_text() == "a later trial"
+
+
+def test_an_interrupted_notebook_is_left_as_one_that_was_not_run(steps, monkeypatch):
+    steps()
+
+    def interrupted(source, target, parameters, **options):
+        notebook = nbformat.read(source, as_version=4)
+        notebook.cells.insert(1, cell(repr(parameters)))
+        notebook.cells[0].outputs = [nbformat.v4.new_output("stream", text="half")]
+        nbformat.write(notebook, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(book.papermill, "execute_notebook", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        steps(step="02_second", resume="fresh")
+    left = output(steps, "02_second")
+    source = nbformat.read(steps.root / "notebooks" / "02_second.ipynb", as_version=4)
+    assert [c.source for c in left.cells] == [c.source for c in source.cells]
+    assert not [c for c in left.cells if c.cell_type == "code" and c.outputs]
+
+
+def test_what_a_step_no_longer_leaves_beside_its_record_goes_from_the_book_too(steps):
+    first = steps.root / "notebooks" / "01_first.ipynb"
+    arm = steps.root / "results" / "smoke" / "ablations" / "01_first-arm.json"
+    model, words = (steps.root / "results/smoke/01_first" / name for name in ("model.bin", "words"))
+    notebook = nbformat.read(first, as_version=4)
+    draw = "from pathlib import Path\nfor name in NAMES:\n"
+    draw += "    path = Path(out, 'results/smoke', name)\n"
+    draw += "    path.parent.mkdir(parents=True, exist_ok=True)\n    path.write_text('{}')"
+    names = ["ablations/01_first-arm.json", "01_first/words", "01_first/model.bin"]
+    notebook.cells.append(cell(draw.replace("NAMES", repr(names))))
+    nbformat.write(notebook, first)
+    publish("smoke", None)
+    assert arm.exists() and model.exists()
+    published = nbformat.read(first, as_version=4)
+    published.cells[-1].source = draw.replace("NAMES", repr(["01_first/words"]))
+    nbformat.write(published, first)
+    publish("smoke", None)
+    assert not arm.exists() and not model.exists() and words.exists()
+    exported = steps.root / "_build" / "publish-smoke" / model.relative_to(steps.root)
+    for path in (exported, model):  # as `export` writes it, after the run
+        path.write_bytes(b"model")
+    publish("smoke", None)
+    assert model.exists()
 
 
 def test_another_run_in_the_folder_waits(steps, monkeypatch):

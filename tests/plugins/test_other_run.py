@@ -22,9 +22,11 @@ def banners(root, slug="index"):
     return [words(node) for node in find(page(root, slug)["children"][0], "admonition")]
 
 
-def test_no_banner_over_the_run_that_the_page_was_written_for(tmp_path):
+@pytest.mark.parametrize("quote", ["", '"', "'"])
+def test_no_banner_over_the_run_that_the_page_was_written_for(tmp_path, quote):
     records = [make_record("01_baseline")]
-    root = make_book(tmp_path / "book", FRONT + "Text.\n", records)
+    front = FRONT.replace(STORIES, f"{quote}{STORIES}{quote}")
+    root = make_book(tmp_path / "book", front + "Text.\n", records)
     build_site(root, "plain")
     for slug in ("index", "baseline"):
         assert not find(page(root, slug), "admonition")

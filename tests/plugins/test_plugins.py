@@ -335,6 +335,8 @@ def test_colab_follows_the_remote(tmp_path):
 WRONG = {  # a role, and what is wrong with it
     "{result}`04_muon.losses.official`": "no record results/small/04_muon.json",
     "{result}`01_baseline.losses.offical:.3f`": "losses has no field offical; it has official",
+    "{result}`01_baseline.curve.last.official`": "curve has no field last; it has 0, 1",
+    "{result}`01_baseline.curve.2.official`": "curve has no field 2; it has 0, 1",
     "{result}`01_baseline.losses`": "01_baseline.json.losses is not a number or text",
     "{result}`01_baseline.losses.test:.3f`": "01_baseline.json.losses.test is not known",
     "{result}`01_baseline.losses.official:3.f`": "the format :3.f is not one of",

@@ -463,6 +463,9 @@ def test_a_trial_that_was_chosen_by_hand_is_the_step_but_for_its_settings():
     rows = {row["setting"] for row in changed(config, tried)}
     assert rows == {"learning_rate", "attention_dropout", "vocab_size", "layer_scale"}
     assert (tried.learning_rate, tried.vocab_size) == (2e-3, 2 * config.vocab_size)
+    # As the sampler has it, whose trial it is once more where its process was killed.
+    drawn = chosen(read(["r_drop=4", "vocab_factor=2"]), config, space)
+    assert [repr(drawn[name]) for name in ("r_drop", "vocab_factor")] == ["4.0", "2.0"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,56 @@
+"""The book's own files in the folder of a run, so that the site can be rendered from it."""
+
+import shutil
+from pathlib import Path
+
+from lib.files import BOOK, write_json
+from lib.steps import RECIPES
+
+from .finished import Mark, digest_of, read_or_none
+
+TABLES = (  # which no notebook writes
+    "peers.csv",
+    *(f"results/*/{name}.json" for name in ("seeds/*", "search/*", "ladder*", "bench*")),
+    *(f"results/*/{name}{file}.json" for name in RECIPES for file in ("", "/titles")),
+)
+PAGES = ("*.md", "*.bib", "myst.yml", "docs", "plugins", "theme", "widget")  # beside notebooks
+WEIGHTS = tuple(f"results/*/{name}.pt" for name in RECIPES)
+MIRRORED = ".mirrored.json"  # what an earlier run put into its folder; of a table, its digest
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file, into a folder that is made where it is missing."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source, target)
+
+
+def mirror(out: Path, names: list[str]) -> None:
+    """Put the book's pages and tables in `out`, and remove what is there of an earlier run's.
+
+    What a run puts there is listed in MIRRORED; nothing else in the folder is ever removed. A table
+    that is not as a run left it is that of `seeds`, `peer` or another command, and stays.
+    """
+
+    def files(patterns):
+        for source in (path for pattern in patterns for path in BOOK.glob(pattern)):
+            inner = source.rglob("*") if source.is_dir() else [source]
+            yield from (path.relative_to(BOOK).as_posix() for path in inner if path.is_file())
+
+    pages, tables = [*files(PAGES)], {file: digest_of(BOOK / file) for file in files(TABLES)}
+    listed = dict.fromkeys([*pages, *(f"notebooks/{name}.ipynb" for name in names)]) | tables
+    before = read_or_none(out / MIRRORED) or {}
+
+    def is_own(file):
+        there, left = out / file, before.get(file, "")
+        return left is not None and there.exists() and digest_of(there) != left
+
+    for mark in Mark.all(out):
+        if mark.name not in names:
+            mark.remove_files()
+            mark.path.unlink()
+    for gone in before.keys() - listed:
+        if not is_own(gone):
+            (out / gone).unlink(missing_ok=True)
+    for file in [*pages, *(table for table in tables if not is_own(table))]:
+        copy_file(BOOK / file, out / file)
+    write_json(out / MIRRORED, dict(sorted(listed.items())))
