@@ -24,12 +24,12 @@ help: ## list the targets; in brackets what may be given, with its default where
 
 setup: $(VENV)/book ## make .venv and install what the book runs on
 
-NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+KNOWN := -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'
 
-# An environment of a Python that is too old, or no longer there, is made anew.
+# An environment of a Python that is too old or too new, or no longer there, is made anew.
 $(VENV)/book: requirements.txt pyproject.toml
-	@$(PYTHON) $(NEW_ENOUGH) || { echo "This needs Python 3.11 or later, and $(PYTHON) is older: make PYTHON=python3.12 …" >&2; exit 1; }
-	@test ! -e $(BIN) || $(BIN)/python $(NEW_ENOUGH) || rm -rf $(VENV)
+	@$(PYTHON) $(KNOWN) || { echo "This needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is another: make PYTHON=python3.12 …" >&2; exit 1; }
+	@test ! -e $(BIN) || $(BIN)/python $(KNOWN) || rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --no-compile -r requirements.txt
 	$(BIN)/python -m pip install -q --no-deps -e .
@@ -75,7 +75,7 @@ search: $(VENV)/dev ## [PRESET=tiny STORIES=path STEP=04_lowest_loss TRIALS=20 L
 	$(BOOK) search $(ON) --trials $(or $(TRIALS),20) $(if $(LIKE),--like $(LIKE)) $(if $(TRY),--try $(TRY)) $(if $(STORAGE),--storage "$(STORAGE)") $(FLAGS) $(TO)
 
 bench: DEFAULT = small
-bench: $(VENV)/dev ## [PRESET=small STORIES=path OUT=folder FRESH=1]: tokens per second, beside the plain loop of tests/reference.py
+bench: setup ## [PRESET=small STORIES=path OUT=folder FRESH=1]: tokens per second, beside the plain loop of studies/reference.py
 	$(BOOK) bench $(ON) $(if $(STORIES),--stories "$(STORIES)") $(if $(FRESH),--fresh) $(TO)
 
 site: setup ## [THEME=auto]: render the published book, executing nothing; book or plain forces a theme
@@ -87,8 +87,9 @@ serve: setup ## [PORT=8000 THEME=auto]: preview it
 github: setup ## SLUG=owner/name: where the book lies on GitHub
 	$(BOOK) github $(SLUG)
 
-lint: $(VENV)/dev ## ruff: format and lint
+lint: $(VENV)/dev ## ruff: format and lint; Prettier: the format of JavaScript
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	npx --yes prettier@3.6.2 --check --log-level warn plugins widget theme/public
 
 clean: ## remove _build: the sites, and every run with its checkpoints and weights
 	rm -rf _build

@@ -202,18 +202,18 @@ def _seeds(options):
     _needs("scipy")
     _, titles = resolve_stories(options.preset, options.stories)
     steps = list(dict.fromkeys(options.steps or (*STEPS, PUBLIC_BEST)))
-    given = options.preset, titles, options.out, options.seeds, options.resume
+    where, how = (options.preset, titles, options.out), {"resume": options.resume}
     with _workers(options) as workers:
-        seeds.train_steps(steps, *given, workers)
+        seeds.train_steps(steps, *where, options.seeds, **how, workers=workers)
 
 
 def _peer(options):
     from studies import seeds
 
     _, titles = resolve_stories(options.preset, options.stories)
-    given = options.preset, titles, options.out, options.resume, options.recipe
+    where, how = (options.preset, titles, options.out), {"resume": options.resume}
     with _workers(options) as workers:
-        record = seeds.train_recipe(*given, workers)
+        record = seeds.train_recipe(*where, **how, recipe=options.recipe, workers=workers)
     losses = record["losses"]
     test = "" if losses["test"] is None else f", {losses['test']:.4f} on test titles"
     print(f"{losses['full_coverage']:.4f} nats per character{test}")
@@ -226,9 +226,10 @@ def _ladder(options):
     levers = ladder.choose(options.levers)
     like = _like(ladder.read_ladder, options.out, options.like) if options.like else None
     _, titles = resolve_stories(options.preset, options.stories)
-    given = options.preset, titles, options.out, options.seeds, levers, like, options.resume
+    where = options.preset, titles, options.out
+    how = {"levers": levers, "like": like, "resume": options.resume}
     with _workers(options) as workers:
-        ladder.climb(*given, workers)
+        ladder.climb(*where, options.seeds, **how, workers=workers)
 
 
 def _search(options):
@@ -238,8 +239,9 @@ def _search(options):
     _, titles = resolve_stories(options.preset, options.stories)
     step, resume, out = options.step, options.resume, options.out
     like = _like(search.read_search, out, step, options.like) if options.like else None
-    given = step, options.preset, titles, out, options.trials, options.storage, resume, like
-    search.search(*given, trials.read(vars(options)["try"]))
+    how = {"storage": options.storage, "resume": resume, "like": like}
+    how["first"] = trials.read(vars(options)["try"])
+    search.search(step, options.preset, titles, out, options.trials, **how)
 
 
 def _like(read, out, *where):
@@ -267,12 +269,9 @@ def _workers(options):
 def _bench(options):
     from studies import bench
 
-    sys.path.insert(0, str(BOOK))  # the tests are not installed
-    from tests import reference
-
     _, titles = resolve_stories(options.preset, options.stories)
-    given = options.preset, titles, options.out, reference, options.rounds, options.titles
-    bench.bench(*given, options.fresh)
+    how = {"rounds": options.rounds, "count": options.titles, "fresh": options.fresh}
+    bench.bench(options.preset, titles, options.out, **how)
 
 
 def _export(options):

@@ -2,7 +2,8 @@
 
 Names and values are those of `lib.config.Config`; `vocab_factor` multiplies the
 vocabulary. `lib.config.load_step` makes a configuration of them, so that each step runs
-on each preset. A new step goes to the end of STEPS.
+on each preset. A new step goes to the end of STEPS. In the book 02_adamw is step one, 03_rope_vocab
+step two, 04_lowest_loss step three, 05_counting step four and 06_context step five.
 """
 
 STEP_TWO_VOCAB = {

@@ -50,7 +50,10 @@ function build(tag, { style: source, title, href, colspan, rowspan }, children) 
       return [{ type: 'list', ordered: tag === 'ol', spread: false, children }];
     case 'th':
     case 'td': {
-      const spans = { colspan: Number(colspan) || undefined, rowspan: Number(rowspan) || undefined };
+      const spans = {
+        colspan: Number(colspan) || undefined,
+        rowspan: Number(rowspan) || undefined,
+      };
       const header = tag === 'th' || undefined;
       return [{ type: 'tableCell', header, ...spans, children }]; // aligned by what it holds
     }
@@ -92,7 +95,8 @@ export function parseHtml(html) {
     const { tag: parent, children } = open.at(-1);
     const tag = name?.toLowerCase();
     if (words !== undefined) {
-      if (words.trim() || !LAYOUT.has(parent)) children.push({ type: 'text', value: decode(words) });
+      if (words.trim() || !LAYOUT.has(parent))
+        children.push({ type: 'text', value: decode(words) });
     } else if (slash) {
       if (open.some((element) => element.tag === tag)) {
         while (open.at(-1).tag !== tag) close();

@@ -26,7 +26,12 @@ function drawn(output) {
     const svg = Buffer.from(joined(forms['image/svg+xml'])).toString('base64');
     const told = joined(forms['text/plain'] ?? '').trim();
     const alt = told.startsWith('<') ? undefined : told; // <Figure size …> tells nothing
-    return { type: 'image', url: `data:image/svg+xml;base64,${svg}`, alt, data: { type: 'output' } };
+    return {
+      type: 'image',
+      url: `data:image/svg+xml;base64,${svg}`,
+      alt,
+      data: { type: 'output' },
+    };
   }
   const raster = RASTER.find((kind) => forms[kind]);
   if (!raster && forms['text/html']) {
@@ -108,7 +113,10 @@ const linkNumbers = {
       const url = path.relative(folder, file).split(path.sep).join('/');
       const link = { type: 'link', url, children: [text(`${block.label}.csv`)] };
       const line = { type: 'paragraph', children: [text('The numbers: '), link] };
-      return [block, { type: 'block', children: [{ type: 'div', class: 'numbers', children: [line] }] }];
+      return [
+        block,
+        { type: 'block', children: [{ type: 'div', class: 'numbers', children: [line] }] },
+      ];
     });
   },
 };

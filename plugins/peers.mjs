@@ -77,7 +77,16 @@ function peersTable(data, peers) {
     identifier: label.toLowerCase(),
     children: [
       { type: 'caption', children: data.body },
-      { type: 'table', children: [row(HEADER.map((name) => [text(name)]), true), ...rows] },
+      {
+        type: 'table',
+        children: [
+          row(
+            HEADER.map((name) => [text(name)]),
+            true,
+          ),
+          ...rows,
+        ],
+      },
       { type: 'legend', children: [{ type: 'paragraph', children: [text(note)] }] },
     ],
   };

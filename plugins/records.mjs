@@ -221,7 +221,8 @@ export function format(value, spec) {
   if (spec === undefined) return String(value);
   const parts = /^(\+?)(,?)(?:\.(\d+))?([dfe%])$/.exec(spec);
   if (!parts) throw new Error(`the format :${spec} is not one of d ,d .3f ,.0f +.3f .1% .1e`);
-  if (typeof value !== 'number') throw new Error(`the format :${spec} needs a number, not ${value}`);
+  if (typeof value !== 'number')
+    throw new Error(`the format :${spec} needs a number, not ${value}`);
   const [, plus, comma, places = '6', kind] = parts;
   if (kind === 'd' && !Number.isInteger(value)) {
     throw new Error(`the format :${spec} needs a whole number, not ${value}`);

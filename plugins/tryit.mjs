@@ -31,7 +31,9 @@ function readModel(root, { place, content: record }) {
   const header = JSON.parse(bytes.subarray(4, 4 + bytes.readUInt32LE(0)).toString('utf8'));
   if (!record.weights || header.weights !== record.weights) {
     const advice = 'run that step again, or python -m book export (--out for a run of its own)';
-    throw new Error(`results/${place}/model.bin is not of the run in results/${place}.json; ${advice}`);
+    throw new Error(
+      `results/${place}/model.bin is not of the run in results/${place}.json; ${advice}`,
+    );
   }
   const sha256 = crypto.createHash('sha256').update(bytes).digest('hex');
   const mark = markOf(record);
@@ -80,12 +82,18 @@ function filled(node, root, page) {
   fs.writeFileSync(esm, joined(path.join(root, 'widget')));
   node.esm = '/_build/widget/tryit.mjs';
   node.model = {
-    titles: readTitles(root, steps.find(({ content: { step } }) => step === models[0].step)),
+    titles: readTitles(
+      root,
+      steps.find(({ content: { step } }) => step === models[0].step),
+    ),
     steps: models.map(({ path: _, ...model }) => model),
   };
-  const missing = steps.filter(({ content: { step } }) => !models.some((model) => model.step === step));
+  const missing = steps.filter(
+    ({ content: { step } }) => !models.some((model) => model.step === step),
+  );
   const names = missing.map(({ content: { title } }) => title).join(', ');
-  const note = names && sentence('Not here, for it left no model that a browser can load: ', names, '.');
+  const note =
+    names && sentence('Not here, for it left no model that a browser can load: ', names, '.');
   return [node, table(models, path.dirname(path.resolve(page))), note].filter(Boolean);
 }
 

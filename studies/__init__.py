@@ -14,7 +14,8 @@ search        settings tuned together, with Optuna
 titles        two published runs beside each other, title by title
 counting      step four: what network and counts are worth apart and together
 context       step five, each part of what it knows, and a control
-bench         tokens per second, beside a plain loop
+reference     the challenge's baseline a second time, plainly: what `lib` is tested against
+bench         tokens per second, beside that plain loop
 sizes         what each step gains, from preset to preset
 peers         what others report, divided by its coverage
 """

@@ -21,6 +21,7 @@ from lib.files import NUMBER, NUMBERS, check, exactly, read_json, results, write
 from lib.tokenizer import train_tokenizer
 from lib.train import train
 
+from . import reference
 from .identity import refuse_other_stories
 
 STEPS = 15  # of a round, about
@@ -47,16 +48,15 @@ def bench(
     preset: str,
     titles: Titles,
     out: str | Path,
-    plain,
+    *,
     rounds: int = 7,
     count: int | None = None,
     fresh: bool = False,
 ) -> dict:
     """Measure tokens per second of both loops, a number a round, at each precision.
 
-    `plain` is the module of the plain loop (`tests.reference`); `count` are the training titles of
-    a round, by default as many as give about STEPS steps. Prints a line for each precision; writes
-    and returns the record, `out/results/<preset>/bench.json`.
+    `count` are the training titles of a round, by default as many as give about STEPS steps. Prints
+    a line for each precision; writes and returns the record, `out/results/<preset>/bench.json`.
 
     Raises ValueError where the record that is there is of other stories, unless `fresh`.
     """
@@ -71,8 +71,8 @@ def bench(
     count = count or min(len(titles.train), len(titles.train) * STEPS * span // len(stream) + 1)
     few = replace(titles, train=titles.train[:count], val=titles.val[:100])
     stream = torch.from_numpy(tokenizer.stream(few.train)).to(device)
-    names = [field.name for field in fields(plain.Settings)]
-    settings = plain.Settings(**{name: getattr(config, name) for name in names})
+    names = [field.name for field in fields(reference.Settings)]
+    settings = reference.Settings(**{name: getattr(config, name) for name in names})
 
     def book(precision):
         changed = config.change(precision=precision)
@@ -81,11 +81,11 @@ def bench(
 
     def other():
         torch.manual_seed(config.seed)
-        model = plain.Baseline(settings).to(device)
+        model = reference.Baseline(settings).to(device)
         nothing = stream[:0]  # to evaluate: only training is timed
         _wait(device)
         start = time.perf_counter()
-        losses, _ = plain.train(model, stream, nothing, [""], settings)
+        losses, _ = reference.train(model, stream, nothing, [""], settings)
         _wait(device)
         return len(losses) * span / (time.perf_counter() - start)
 

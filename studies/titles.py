@@ -13,8 +13,6 @@ from lib.steps import LADDER, LOWEST_TUNED, PUBLIC_BEST_TUNED
 
 from .statistics import over_titles
 
-LOSSES = {"val": "full_coverage", "test": "test"}  # by the titles that each is of
-
 
 def beside(records: list[dict], others: list[dict]) -> list[tuple[str, str]]:
     """Return which runs to set beside which: each of the steps `records` and the one before it.
@@ -50,8 +48,10 @@ def differences(home: str | Path, preset: str, pairs: list[tuple[str, str]]) -> 
         refuse_mixed(records)
         kept = [read_detail(home, preset, name, "titles") for name in names]
         found[names[1]] = told = {"title": second["title"], "before": first["title"]}
-        for part, loss in LOSSES.items():
+        chars = {"val": first["titles"]["val_chars"]}
+        if kept[0]["test"]:  # a record has no count of these: it is in the loss
+            chars["test"] = round(sum(kept[0]["test"]) / first["losses"]["test"])
+        for part in ("val", "test"):
             nats = [titles[part] for titles in kept]
-            chars = nats[0] and round(sum(nats[0]) / first["losses"][loss])
-            told[part] = over_titles(*nats, chars) if chars else None
+            told[part] = over_titles(*nats, chars[part]) if part in chars else None
     return found

@@ -24,8 +24,6 @@ BELOW = {
 ROOMS = {"lib", "studies", "drawing", "book", "plugins", "theme", "widget", "notebooks", "tests"}
 PACKAGES = ("lib", "studies", "drawing", "book")
 MODULES = [path for room in (*PACKAGES, "theme") for path in sorted((ROOT / room).glob("*.py"))]
-# The bench is handed the plain loop that the tests have.
-ALLOWED = {("book/__main__.py", "tests")}
 
 
 def names(path):
@@ -46,8 +44,7 @@ def imported(source):
 @pytest.mark.parametrize("path", MODULES, ids=names)
 def test_a_module_imports_from_the_rooms_below_it_only(path):
     room = path.parent.name
-    allowed = BELOW[room] | {room} | {to for file, to in ALLOWED if file == names(path)}
-    assert imported(path.read_text("utf-8")) <= allowed
+    assert imported(path.read_text("utf-8")) <= BELOW[room] | {room}
 
 
 NOTEBOOKS = [p for p in (ROOT / "notebooks").glob("*.ipynb") if p.stem != "run_all"]

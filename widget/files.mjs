@@ -7,7 +7,8 @@ const hexadecimal = (buffer) =>
 
 /** Throw, saying so, unless `content` has the digest. Where a page is not secure, none is known. */
 async function refuseOther(content, { bytes, sha256 }) {
-  const advice = 'Something on the way changed it, or the site was rebuilt since: load the page again.';
+  const advice =
+    'Something on the way changed it, or the site was rebuilt since: load the page again.';
   if (content.length !== bytes) {
     const sizes = `${content.length.toLocaleString('en')} bytes, not ${bytes.toLocaleString('en')}`;
     throw new Error(`This is not the file that the page was made with: it has ${sizes}. ${advice}`);

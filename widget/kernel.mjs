@@ -36,7 +36,12 @@ function body(count) {
   const rows = Array.from({ length: count }, (_, i) => i);
   const bytes = [...get(columns), 0x41, 2, 0x74]; // columns << 2
   const half = (name, to) =>
-    [get(eight), simd(`i32x4.extend_${name}_i16x8_s`), simd('f32x4.convert_i32x4_s'), set(to)].flat();
+    [
+      get(eight),
+      simd(`i32x4.extend_${name}_i16x8_s`),
+      simd('f32x4.convert_i32x4_s'),
+      set(to),
+    ].flat();
   const accumulate = (i, part, weights) =>
     [get(sum(i, part)), get(weights), get(row(i)), load(16 * part), simd('f32x4.mul'),
       simd('f32x4.add'), set(sum(i, part))].flat(); // prettier-ignore
@@ -60,7 +65,10 @@ function body(count) {
     ]), // prettier-ignore
     [0x0b],
   ];
-  const locals = [[...leb(1 + count), I32], [...leb(3 + 2 * count), V128]];
+  const locals = [
+    [...leb(1 + count), I32],
+    [...leb(3 + 2 * count), V128],
+  ];
   return list([...list(locals), ...code.flat()]);
 }
 
@@ -73,8 +81,14 @@ function assemble() {
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     ...section(1, [[0x60, ...list([I32, I32, I32, I32]), 0]]), // four numbers → nothing
     ...section(2, [[...text('js'), ...text('memory'), 2, 0, 1]]),
-    ...section(3, counts.map(() => 0)),
-    ...section(7, counts.map((count, i) => [...text(`dots${count}`), 0, i])),
+    ...section(
+      3,
+      counts.map(() => 0),
+    ),
+    ...section(
+      7,
+      counts.map((count, i) => [...text(`dots${count}`), 0, i]),
+    ),
     ...section(10, counts.map(body)),
   ]);
 }

@@ -16,7 +16,9 @@ export class Model {
     this.window = this.header.window;
     this.shapes = new Map(this.header.tensors.map(({ name, shape }) => [name, shape]));
     [this.vocabulary, this.width] = this.shapes.get('embedding.weight');
-    this.layers = [...this.shapes.keys()].filter((name) => name.endsWith('attention.qkv.weight')).length;
+    this.layers = [...this.shapes.keys()].filter((name) =>
+      name.endsWith('attention.qkv.weight'),
+    ).length;
     this.inner = this.shapes.get('blocks.0.mlp.0.weight')[0];
     this.place(file, 4 + length);
     this.makeAngles();
@@ -63,8 +65,10 @@ export class Model {
   /** cos and sin of how far each pair of a head's channels is turned at each position. */
   makeAngles() {
     const half = this.width / this.header.n_head / 2;
-    const angles = Array.from({ length: this.window * half }, (_, i) =>
-      Math.floor(i / half) * 10_000 ** (-(i % half) / half));
+    const angles = Array.from(
+      { length: this.window * half },
+      (_, i) => Math.floor(i / half) * 10_000 ** (-(i % half) / half),
+    );
     this.cos = Float32Array.from(angles, Math.cos);
     this.sin = Float32Array.from(angles, Math.sin);
   }
@@ -89,7 +93,9 @@ export class Model {
         const count = many ? 4 : rows - t;
         const x = from + 4 * t * columns;
         if (many) dots4(w, x, columns, this.at.dots);
-        else for (let i = 0; i < count; i++) dots1(w, x + 4 * i * columns, columns, this.at.dots + 4 * i);
+        else
+          for (let i = 0; i < count; i++)
+            dots1(w, x + 4 * i * columns, columns, this.at.dots + 4 * i);
         for (let i = 0; i < count; i++) out[(t + i) * outputs + r] = dots[i] * scales[r] + added;
       }
     }
@@ -288,6 +294,7 @@ function draw(logs, temperature, random) {
   const scaled = logs.map((log) => log / temperature);
   const all = logSumExp(scaled);
   let left = random();
-  for (let id = 0; id < scaled.length; id++) if ((left -= Math.exp(scaled[id] - all)) < 0) return id;
+  for (let id = 0; id < scaled.length; id++)
+    if ((left -= Math.exp(scaled[id] - all)) < 0) return id;
   return scaled.length - 1;
 }

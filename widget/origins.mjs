@@ -30,7 +30,9 @@ export function knownOf({ header, tokenizer, vocabulary }, origin) {
   const { sees, values, pieces } = header.known;
   const key = (name, value) => JSON.stringify([name, value]);
   const ids = new Map(values.map(([name, value], i) => [key(name, value), vocabulary + i]));
-  const own = Object.entries(origin).map(([name, value]) => ids.get(key(name, value))).filter(Boolean);
+  const own = Object.entries(origin)
+    .map(([name, value]) => ids.get(key(name, value)))
+    .filter(Boolean);
   const isSpelt = sees.includes('domain') && !ids.has(key('site', origin.site));
   return [...own, ...(isSpelt ? tokenizer.encode(origin.site ?? '').slice(0, pieces) : [])];
 }
@@ -46,11 +48,17 @@ export function origins(model, changed) {
   const isOwn = (site) => sites.includes(site);
   const choice = (of, text) => {
     const options = valuesOf(of).map((value) => make('option', { value }, text(value)));
-    return make('select', { oninput: changed }, make('option', { value: '' }, NOT_TOLD), ...options);
+    return make(
+      'select',
+      { oninput: changed },
+      make('option', { value: '' }, NOT_TOLD),
+      ...options,
+    );
   };
   const year = choice('year', String);
   const month = choice('month', (number) =>
-    new Date(Date.UTC(2000, number - 1)).toLocaleString('en', { month: 'long', timeZone: 'UTC' }));
+    new Date(Date.UTC(2000, number - 1)).toLocaleString('en', { month: 'long', timeZone: 'UTC' }),
+  );
   const list = `sites-${Math.random().toString(36).slice(2)}`; // there may be another widget
   const site = make('input', {
     type: 'text', list, oninput: changed, placeholder: NOT_TOLD,
@@ -62,14 +70,20 @@ export function origins(model, changed) {
 
   function say(found, ids) {
     const own = (text) => make('bdi', {}, text);
-    if (!site.value.trim()) return ids.length ? [] : ['It is told nothing of where the story comes from.'];
-    if (found === null) return [own(`“${short(site.value.trim())}”`), ' names no site, and is not told.'];
+    if (!site.value.trim())
+      return ids.length ? [] : ['It is told nothing of where the story comes from.'];
+    if (found === null)
+      return [own(`“${short(site.value.trim())}”`), ' names no site, and is not told.'];
     const name = own(short(found || NO_LINK));
     if (isOwn(found)) return [name, ' has a vector of its own.'];
     const tokens = ids.filter((id) => id < model.vocabulary);
     const pieces = tokens.map((id) => own(named(model, id).replaceAll(' ', '␣')));
     if (!pieces.length) return [name, ' has no vector, and is not told.'];
-    return [name, ' is told by its pieces: ', ...pieces.flatMap((piece, i) => (i ? [' · ', piece] : [piece]))];
+    return [
+      name,
+      ' is told by its pieces: ',
+      ...pieces.flatMap((piece, i) => (i ? [' · ', piece] : [piece])),
+    ];
   }
 
   function read() {
@@ -82,7 +96,9 @@ export function origins(model, changed) {
 
   const choices = [
     ...(sees.includes('domain') ? [make('label', {}, 'Site ', site, listed)] : []),
-    ...(sees.includes('time') ? [make('label', {}, 'Year ', year), make('label', {}, 'Month ', month)] : []),
+    ...(sees.includes('time')
+      ? [make('label', {}, 'Year ', year), make('label', {}, 'Month ', month)]
+      : []),
   ];
   const element = make('div', { role: 'group', 'aria-label': 'Where the story comes from' },
     make('div', { class: 'choices' }, ...choices), said); // prettier-ignore

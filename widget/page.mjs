@@ -70,11 +70,25 @@ function render({ model: given, el }) {
   const box = make('textarea', { rows: 2, spellcheck: 'false', autocomplete: 'off', dir: 'auto' });
   const said = make('div', { class: 'said', role: 'status' });
   const timed = make('div', { class: 'note' });
-  const scroll = { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Every token’s loss' };
+  const scroll = {
+    class: 'scroll',
+    tabindex: 0,
+    role: 'region',
+    'aria-label': 'Every token’s loss',
+  };
   const table = make('div', scroll);
-  const asTable = make('details', { ontoggle: fillTable }, make('summary', {}, 'The same as a table'), table);
+  const asTable = make(
+    'details',
+    { ontoggle: fillTable },
+    make('summary', {}, 'The same as a table'),
+    table,
+  );
   const loadAll = make('button', { type: 'button', onclick: loadWaiting });
-  const another = make('button', { type: 'button', onclick: () => pick(picked + 1) }, 'Another headline');
+  const another = make(
+    'button',
+    { type: 'button', onclick: () => pick(picked + 1) },
+    'Another headline',
+  );
   const write = writer(() => readable(box.value).title, fill);
   let turn = 0; // of scoring: a newer one ends an older one
   let picked;
@@ -119,7 +133,8 @@ function render({ model: given, el }) {
     const hadFocus = held && (row.body.contains(held) || held === loadAll);
     // The button that was pressed is gone: unless the reader went elsewhere, go on in the row.
     const refocus = () => {
-      if (hadFocus && !el.contains(el.getRootNode().activeElement)) row.body.querySelector('button')?.focus({ preventScroll: true });
+      if (hadFocus && !el.contains(el.getRootNode().activeElement))
+        row.body.querySelector('button')?.focus({ preventScroll: true });
     };
     tellWaiting();
     const bar = make('progress', { max: row.bytes, value: 0, 'aria-label': `Loading ${row.name}` });
@@ -140,7 +155,10 @@ function render({ model: given, el }) {
     row.isLoading = false;
     row.body.replaceChildren();
     if (row.model.header.known) {
-      row.origin = origins(row.model, later(() => tell(row)));
+      row.origin = origins(
+        row.model,
+        later(() => tell(row)),
+      );
       row.body.before(row.origin.element);
     }
     tellWaiting();
@@ -201,7 +219,9 @@ function render({ model: given, el }) {
       `hardest: “${hard.word}”, ${hard.nats.toFixed(1)} nats`;
     const choose = (at, buttons) => {
       const open = buttons[at].getAttribute('aria-pressed') === 'true';
-      buttons.forEach((button, i) => button.setAttribute('aria-pressed', String(i === at && !open)));
+      buttons.forEach((button, i) =>
+        button.setAttribute('aria-pressed', String(i === at && !open)),
+      );
       row.panel.replaceChildren(...(open ? [] : [likeliest(model, result, at, name)]));
     };
     row.body.replaceChildren(tokens(model, result, name, choose));
@@ -230,7 +250,12 @@ function render({ model: given, el }) {
       make('label', {}, 'A headline', box), make('div', { class: 'line' }, another, loadAll), said,
       ...rows.map(({ element }) => element), timed, asTable, write.element),
   ); // prettier-ignore
-  pick(Math.max(0, titles.findIndex((title) => title.includes(' ')))); // of more than a word
+  pick(
+    Math.max(
+      0,
+      titles.findIndex((title) => title.includes(' ')),
+    ),
+  ); // of more than a word
 }
 
 export default { render };

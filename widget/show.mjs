@@ -15,7 +15,8 @@ export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (name.startsWith('on')) element[name] = value;
-    else if (value !== undefined && value !== false) element.setAttribute(name, value === true ? '' : value);
+    else if (value !== undefined && value !== false)
+      element.setAttribute(name, value === true ? '' : value);
   }
   element.append(...children.filter((child) => child !== undefined));
   return element;
@@ -87,14 +88,20 @@ export function tokens(model, { ids, losses }, name, choose) {
   const move = (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return; // the browser's own
     const at = buttons.indexOf(event.target);
-    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: buttons.length - 1 }[event.key];
+    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: buttons.length - 1 }[
+      event.key
+    ];
     if (buttons[to] === undefined) return;
     event.preventDefault();
     buttons.forEach((button, i) => (button.tabIndex = i === to ? 0 : -1));
     buttons[to].focus();
   };
   const label = `${name}: its tokens, which the arrow keys go through`;
-  return make('div', { class: 'tokens', role: 'group', 'aria-label': label, onkeydown: move }, ...buttons);
+  return make(
+    'div',
+    { class: 'tokens', role: 'group', 'aria-label': label, onkeydown: move },
+    ...buttons,
+  );
 }
 
 /** What the model expected at a token: the ten likeliest and, marked, the one that came. */
@@ -108,14 +115,19 @@ export function likeliest(model, { ids, known }, at, name) {
     const p = Math.exp(logs[id]);
     const came = id === ids[at];
     const place = (order.indexOf(id) + 1).toLocaleString('en');
-    const bar = make('span', { class: 'bar', style: `width: calc((100% - 5em) * ${p.toFixed(3)})` }); // leaves room for “it came”
+    const bar = make('span', {
+      class: 'bar',
+      style: `width: calc((100% - 5em) * ${p.toFixed(3)})`,
+    }); // leaves room for “it came”
     return make('tr', { class: came ? 'came' : undefined },
       make('td', {}, place), make('th', { scope: 'row' }, named(model, id)),
       make('td', {}, percent(p)), make('td', { class: 'bars' }, bar, came ? 'it came' : '')); // prettier-ignore
   });
   const before = visible(model.tokenizer.decode(ids.slice(0, at)).trim());
   const where = before ? `after “${before}”` : 'where a headline starts';
-  const head = ['', 'token', 'probability', ''].map((title) => make(title ? 'th' : 'td', {}, title));
+  const head = ['', 'token', 'probability', ''].map((title) =>
+    make(title ? 'th' : 'td', {}, title),
+  );
   return make('table', { class: 'expected' },
     make('caption', {}, `What ${name} expected ${where}`),
     make('thead', {}, make('tr', {}, ...head)), make('tbody', {}, ...rows)); // prettier-ignore

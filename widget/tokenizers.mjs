@@ -47,14 +47,18 @@ function mergeAll(symbols, rank) {
 export const foldCase = (text) =>
   text
     .replace(/[⇧⇈]/g, '$&$&')
-    .replace(/( ?)([A-Z]{2,}(?![A-Za-z])|[A-Z])/g, (_, space, letters) =>
-      (letters.length > 1 ? '⇈' : '⇧') + space + letters.toLowerCase());
+    .replace(
+      /( ?)([A-Z]{2,}(?![A-Za-z])|[A-Z])/g,
+      (_, space, letters) => (letters.length > 1 ? '⇈' : '⇧') + space + letters.toLowerCase(),
+    );
 
 /** lib.casing.unfold_case. */
 export const unfoldCase = (text) =>
   text.replace(/([⇧⇈])(\1| ?[a-z]*)/g, (_, mark, rest) => {
     if (rest === mark) return mark;
-    return mark === '⇈' ? rest.toUpperCase() : rest.replace(/[a-z]/, (first) => first.toUpperCase());
+    return mark === '⇈'
+      ? rest.toUpperCase()
+      : rest.replace(/[a-z]/, (first) => first.toUpperCase());
   });
 
 /** A tokenizer, from what lib.export wrote of it: `{kind, pieces, merges}`. */
@@ -67,10 +71,12 @@ export class Tokenizer {
     // What a text may be made of: no special token, and of sentencepiece's bytes none by its name.
     const text = pieces.map((piece, id) => [piece, id]).slice(SPECIAL);
     this.ids = new Map(text.filter(([piece]) => !byteOf(piece)));
-    this.byteIds = new Map(text.flatMap(([piece, id]) => {
-      const byte = byteOf(piece);
-      return byte ? [[parseInt(byte, 16), id]] : [];
-    }));
+    this.byteIds = new Map(
+      text.flatMap(([piece, id]) => {
+        const byte = byteOf(piece);
+        return byte ? [[parseInt(byte, 16), id]] : [];
+      }),
+    );
     this.bytes = new Map(Array.from(this.byteIds, ([byte, id]) => [id, byte]));
     const ranks = merges && new Map(merges.map((pair, rank) => [pair, rank]));
     this.rank = ranks
@@ -84,7 +90,10 @@ export class Tokenizer {
     if (this.isBpe) {
       const words = (title.startsWith(' ') ? title : ` ${title}`).match(WORDS);
       return words.flatMap((word) => {
-        const symbols = mergeAll(Array.from(utf8(word), (byte) => LETTERS[byte]), this.rank);
+        const symbols = mergeAll(
+          Array.from(utf8(word), (byte) => LETTERS[byte]),
+          this.rank,
+        );
         return symbols.map((symbol) => this.ids.get(symbol) ?? UNK);
       });
     }

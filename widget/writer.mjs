@@ -29,7 +29,8 @@ function added({ tokenizer }, ids, made) {
  * called with what the reader wants to have read; `offer(rows)` says which models are there.
  */
 export function writer(start, take) {
-  const button = (onclick, text, properties) => make('button', { type: 'button', onclick, ...properties }, text);
+  const button = (onclick, text, properties) =>
+    make('button', { type: 'button', onclick, ...properties }, text);
   const who = make('select', { disabled: true });
   const heat = make('input', { type: 'range', min: 0, max: 2, step: 0.1, value: 0.8 });
   const shown = make('output', {}, heat.value);

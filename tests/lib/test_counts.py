@@ -3,12 +3,13 @@
 from collections import Counter, defaultdict
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from lib.batches import IGNORED, cuts, windows
 from lib.config import load_step
-from lib.counts import Counts
+from lib.counts import Counts, _discounts
 from lib.evaluate import nll, official, token_losses
 from lib.model import GPT
 from lib.tokenizer import EOS_ID
@@ -99,6 +100,21 @@ def test_what_follows_is_as_probable_as_kneser_and_ney_have_it(titles, counts):
     found = counts(x, y.clamp(min=0))[y != IGNORED]
     expected = [reference.p(title[:i], title[i]) for title in other for i in range(1, len(title))]
     torch.testing.assert_close(found, torch.tensor(expected))
+
+
+@pytest.mark.parametrize(
+    ("often", "expected"),  # how many n-grams were counted once, twice, three and four times
+    [
+        # Y = 4 / (4 + 2·3); 1 - 2Y·3/4, 2 - 3Y·2/3, 3 - 4Y·1/2
+        ((4, 3, 2, 1), [0, 0.4, 1.2, 2.2]),
+        # Y = 1 / 3; 2 - 3Y·10/1 is below nothing: half of the count
+        ((1, 1, 10, 1), [0, 1 / 3, 1, 3 - 4 / 30]),
+        ((4, 3, 2, 0), [0, 0.5, 1, 1.5]),  # nothing to tell the last by
+    ],
+)
+def test_the_discounts_by_hand(often, expected):
+    counts = np.repeat([1, 2, 3, 4], often)
+    assert _discounts(counts) == pytest.approx(np.array(expected))
 
 
 def test_every_token_has_a_probability_and_they_come_to_one(titles, counts):

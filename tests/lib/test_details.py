@@ -14,8 +14,8 @@ from lib.predictions import mean_by_place, sample, title_losses
 from lib.record import load_model, read_record
 from lib.steps import STEPS
 from lib.train import train
+from studies import reference
 
-from .. import reference
 from ..studies.small import CONFIG, TITLES
 
 

@@ -35,8 +35,8 @@ from lib.record import (
 from lib.steps import STEPS
 from lib.tokenizer import train_tokenizer
 from lib.train import train
+from studies import reference
 
-from .. import reference
 from ..windows import starts
 
 

@@ -17,8 +17,8 @@ from lib.data import Titles
 from lib.model import GPT
 from lib.optim import sgd
 from lib.train import train
+from studies import reference
 
-from .. import reference
 from ..windows import starts
 
 WORDS = ["How", "Show", "HN:", "the", "of", "in", "it", "time", "to", "<eos>", "Rust", "déjà"]

@@ -23,9 +23,9 @@ from lib.evaluate import size_in_bytes
 from lib.record import load_model, read_record, read_steps
 from lib.steps import STEPS
 from lib.tokenizer import train_tokenizer
+from studies import reference
 from studies.peers import coverage_of, read_peers
 
-from .. import reference
 from ..windows import starts
 from .test_notebooks import cell
 

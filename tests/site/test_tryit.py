@@ -176,8 +176,7 @@ def test_a_headline_is_read_by_every_step(visit):
         shades = tokens.evaluate_all("all => all.map(t => getComputedStyle(t).backgroundColor)")
         alphas = [float(re.findall(r"[\d.]+", shade)[3]) for shade in shades]
         assert alphas == pytest.approx([min(loss / 12, 1) * 0.6 for loss in losses], abs=0.011)
-    milliseconds = int(re.search(r"Scored in (\d+) ms", page.locator(".try").inner_text())[1])
-    assert milliseconds < 30_000  # whatever else runs on this machine; the log has what it takes
+    expect(page.locator(".try")).to_contain_text(re.compile(r"Scored in \d+ ms"))
 
 
 def test_another_headline_is_one_of_the_validation_titles(visit):
@@ -209,7 +208,9 @@ def test_a_click_on_a_token_shows_the_ten_likeliest_and_the_one_that_came(visit)
             assert came[1] == tokens.nth(at).text_content()
             loss = float(tokens.nth(at).get_attribute("title").split()[0])
             assert float(came[2].removesuffix(" %")) == pytest.approx(
-                100 * 2.718282**-loss, rel=0.6
+                100 * math.exp(-loss),
+                rel=0.01,
+                abs=0.06,  # as both are rounded
             )
         tokens.nth(tokens.count() - 1).click()
         expect(row(page, name).locator(".expected")).to_have_count(0)

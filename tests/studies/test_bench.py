@@ -12,8 +12,8 @@ import lib.train
 from lib.config import load_preset
 from lib.data import load_titles
 from lib.files import results
+from studies import reference
 from studies.bench import bench
-from tests import reference
 
 CONFIG = load_preset("smoke")
 TITLES = load_titles(CONFIG, "synthetic")
@@ -39,7 +39,7 @@ def clock(monkeypatch):
 
 
 def test_both_loops_speeds_are_tokens_by_the_seconds_of_training(tmp_path, clock):
-    record = bench("smoke", TITLES, tmp_path, reference, rounds=2, count=300)
+    record = bench("smoke", TITLES, tmp_path, rounds=2, count=300)
     tokens = CONFIG.block_size * CONFIG.batch_size  # of a step
     for row in record["rows"]:
         assert row["book"] == row["reference"] == [tokens / SECONDS] * 2
@@ -59,7 +59,7 @@ def test_the_plain_loop_is_given_as_many_steps_of_the_same_tokens(tmp_path, cloc
 
     monkeypatch.setattr(reference, "train", noted)
     monkeypatch.setattr("studies.bench.train", train)
-    bench("smoke", TITLES, tmp_path, reference, rounds=1)
+    bench("smoke", TITLES, tmp_path, rounds=1)
     tokens = CONFIG.block_size * CONFIG.batch_size
     assert len(streams) == len(runs) >= 2
     assert all(run.train_ids.equal(stream) for run, stream in zip(runs, streams, strict=True))
@@ -68,7 +68,7 @@ def test_the_plain_loop_is_given_as_many_steps_of_the_same_tokens(tmp_path, cloc
 
 
 def test_the_record_is_what_is_printed(tmp_path, capsys):
-    record = bench("smoke", TITLES, tmp_path, reference, rounds=2, count=200)
+    record = bench("smoke", TITLES, tmp_path, rounds=2, count=200)
     path = results(tmp_path, "smoke", "bench")
     assert json.loads(path.read_text("utf-8")) == record
     row = record["rows"][0]
@@ -83,9 +83,9 @@ def test_the_record_is_what_is_printed(tmp_path, capsys):
 
 
 def test_a_bench_of_other_stories_is_not_written_over(tmp_path, clock):
-    there = bench("smoke", TITLES, tmp_path, reference, rounds=1, count=200)
+    there = bench("smoke", TITLES, tmp_path, rounds=1, count=200)
     others = replace(TITLES, stories=TITLES.stories | {"sha256": "0" * 64})
     with pytest.raises(ValueError, match=r"smoke/bench\.json is of another study; .*sha256"):
-        bench("smoke", others, tmp_path, reference, rounds=1, count=200)
+        bench("smoke", others, tmp_path, rounds=1, count=200)
     assert json.loads(results(tmp_path, "smoke", "bench").read_text("utf-8")) == there
-    assert bench("smoke", others, tmp_path, reference, 1, 200, fresh=True)["stories"] != there
+    assert bench("smoke", others, tmp_path, rounds=1, count=200, fresh=True)["stories"] != there

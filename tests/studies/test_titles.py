@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from drawing.tables import apart_table
+from lib.config import load_preset
+from lib.data import load_titles
 from lib.details import read_detail
 from lib.files import results, write_json
 from lib.record import read_record
@@ -22,11 +24,12 @@ def test_the_differences_are_those_of_the_records_and_drawn_anew_they_lie_where_
     told = found[PAIR[1]]
     assert (told["before"], told["title"]) == (before["title"], after["title"])
     rng = np.random.default_rng(1)
+    titles = load_titles(load_preset("smoke"), "synthetic")
     for part, loss in (("val", "full_coverage"), ("test", "test")):
         difference = after["losses"][loss] - before["losses"][loss]
         assert told[part]["difference"] == pytest.approx(difference, abs=1e-5)
         one, two = (np.array(read_detail(out, "smoke", name, "titles")[part]) for name in PAIR)
-        chars = one.sum() / before["losses"][loss]
+        chars = sum(len(title) + len("<eos>") for title in getattr(titles, part))
         places = rng.integers(len(one), size=(2000, len(one)))
         drawn = (two - one)[places].sum(axis=1) / chars
         spread = drawn.std()

@@ -68,6 +68,8 @@ def encode(tokenizer, titles):
 
 
 class Attention(nn.Module):
+    """Causal self-attention, (B, T, n_embd) → (B, T, n_embd), every step of it written out."""
+
     def __init__(self, s):
         super().__init__()
         self.n_head = s.n_head
@@ -90,6 +92,8 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
+    """Attention, then an MLP of four times the width, each on what LayerNorm makes of its input."""
+
     def __init__(self, s):
         super().__init__()
         self.norm1 = nn.LayerNorm(s.n_embd)
