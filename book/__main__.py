@@ -7,7 +7,7 @@ import sys
 from contextlib import closing, nullcontext
 from pathlib import Path
 
-import yaml
+from yaml import YAMLError
 
 from lib.config import PRESETS
 from lib.files import BOOK
@@ -37,11 +37,11 @@ def main(arguments: list[str] | None = None) -> int:
     prepare_cpu()  # before a command imports PyTorch
     try:
         options.command(options)
-    except yaml.YAMLError as error:
-        print(f"error: myst.yml is no YAML: {error}", file=sys.stderr)
-        return 1
-    except (ValueError, FloatingPointError, OSError, BookError, site.SiteError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, FloatingPointError, OSError, BookError, site.SiteError, YAMLError) as error:
+        if options.traceback:
+            raise
+        what = "myst.yml is no YAML: " if isinstance(error, YAMLError) else ""
+        print(f"error: {what}{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -51,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser():
     parser = argparse.ArgumentParser(prog="python -m book", description="The book, from one place.")
+    parser.add_argument("--traceback", action="store_true", help="where an error comes from")
     commands = parser.add_subparsers(required=True, metavar="command")
 
     def command(name, function, help_):

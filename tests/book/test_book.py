@@ -25,11 +25,10 @@ from lib.files import write_json
 from ..conftest import ROOT
 
 
-def lib(*arguments, **environment):
+def command_line(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "book", *arguments],
         cwd=ROOT,
-        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=120,
@@ -81,8 +80,13 @@ def test_bad_input_gets_a_plain_error(arguments, said, capsys):
     assert error.startswith("error: ") and said in error and "Traceback" not in error
 
 
+def test_where_an_error_comes_from_can_be_seen():
+    with pytest.raises(ValueError, match="no preset 'huge'"):
+        main(["--traceback", "run", "--preset", "huge"])
+
+
 def test_the_command_line_has_help():
-    run = lib("--help")
+    run = command_line("--help")
     assert run.returncode == 0
     own = "book run publish seeds peer ladder search bench export site serve github"
     assert re.findall(r"(?m)^    ([a-z]+)", run.stdout) == own.split()
