@@ -27,7 +27,7 @@ from .statistics import LEVEL, difference, holm, over_titles, standard_error
 from .worker import trained
 
 FIRST = 1337
-REAL, CHANCE = "real", "within chance"  # a difference where p_holm is below LEVEL, or not
+YES, NO = "significant", "not significant"  # a difference where p_holm is below LEVEL, or not
 MADE = ("code", "torch", "device", "precision")  # what two steps are to share of their identity
 DIFFERENCES = "differences"  # the record that compares each step with the step before it
 
@@ -64,7 +64,7 @@ _DIFFERENCE = exactly(
     p_paired={"type": "number"},  # the same, of the differences seed by seed
     p_holm={"type": "number"},  # p, where all steps are asked at once
     titles=exactly(difference=NUMBER, low=NUMBER, high=NUMBER),  # over draws of titles
-    verdict={"enum": [REAL, CHANCE]},
+    verdict={"enum": [YES, NO]},
 )
 DIFFERENCES_SCHEMA = {"type": "object", "additionalProperties": _DIFFERENCE}
 
@@ -290,7 +290,7 @@ def _write_differences(out, preset):
         differences[step] = {"before": before, **found}
     corrected = holm([found["p"] for found in differences.values()])
     for found, p in zip(differences.values(), corrected, strict=True):
-        found |= {"p_holm": p, "verdict": REAL if p < LEVEL else CHANCE}
+        found |= {"p_holm": p, "verdict": YES if p < LEVEL else NO}
     check(differences, DIFFERENCES_SCHEMA, DIFFERENCES)
     write_json(results(out, preset, f"seeds/{DIFFERENCES}"), differences)
 

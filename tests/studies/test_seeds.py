@@ -137,7 +137,7 @@ def test_each_step_is_compared_with_the_one_before_it(tmp_path, small_steps, cap
     assert found["standard_error"] == pytest.approx(error)
     own = stats.ttest_ind(b["full_coverage"], a["full_coverage"], equal_var=False)
     assert found["p"] == found["p_holm"] == pytest.approx(own.pvalue)  # of a single comparison
-    assert found["p"] < 0.05 and found["verdict"] == "real"  # ten times the step size
+    assert found["p"] < 0.05 and found["verdict"] == "significant"  # ten times the step size
     assert found["titles"]["difference"] == pytest.approx(found["difference"], abs=1e-4)
     assert found["titles"]["low"] < found["difference"] < found["titles"]["high"]
 
@@ -146,7 +146,7 @@ def test_each_step_is_compared_with_the_one_before_it(tmp_path, small_steps, cap
     write_json(path_of(tmp_path), {**a, "full_coverage": near})
     train_three(tmp_path, "02_adamw")
     found = seeds.read_differences(tmp_path, "smoke")["02_adamw"]
-    assert found["p"] > 0.05 and found["verdict"] == "within chance"
+    assert found["p"] > 0.05 and found["verdict"] == "not significant"
 
     others = {"preset": "tiny"}, {"stories": {"source": "hub"}}, {"titles": {"val": 7}}
     for other in others:
@@ -183,7 +183,7 @@ def test_steps_are_compared_in_turn_and_corrected_together(three, tmp_path):
         assert found[step]["p"] == pytest.approx(0.04)
         assert found[step]["p_holm"] == pytest.approx(0.08)
     said = [row["verdict"] for row in found.values()]
-    assert said == ["real", "within chance", "real", "within chance"]
+    assert said == ["significant", "not significant"] * 2
 
 
 def test_a_seed_that_was_trained_before_is_not_trained_again(three, monkeypatch, capsys):

@@ -14,7 +14,7 @@ from studies.sizes import gains_by_size
 def test_gains_are_those_of_steps_and_without_them_of_seeds(smoke_book, tmp_path):
     out, _ = smoke_book
     found = {"difference": -0.25, "standard_error": 0.1, "low": -0.4, "high": -0.1, "p": 0.01}
-    found |= {"p_holm": 0.02, "verdict": "real"}
+    found |= {"p_holm": 0.02, "verdict": "significant"}
     found["titles"] = {"difference": -0.25, "low": -0.3, "high": -0.2}
     differences = {"02_adamw": found | {"before": "01_baseline"}}
     differences["public_best"] = found | {"before": "04_lowest_loss"}  # which is no step
