@@ -89,7 +89,7 @@ github: setup ## SLUG=owner/name: where the book lies on GitHub
 
 lint: $(VENV)/dev ## ruff: format and lint; Prettier: the format of JavaScript
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
-	npx --yes prettier@3.6.2 --check --log-level warn plugins widget theme/public
+	npx --yes prettier@3.6.2 --check --log-level warn "{plugins,widget,theme,tests}/**/*.{js,mjs}"
 
 clean: ## remove _build: the sites, and every run with its checkpoints and weights
 	rm -rf _build

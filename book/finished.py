@@ -1,7 +1,8 @@
 """What was finished before: of what a notebook was executed, and which files it left.
 
 A mark for each notebook that finished, `.finished/<name>.json` in the folder of the book run, holds
-its fingerprint, the digest of its outputs, and that of each figure and record it left.
+its fingerprint, the digests of its code and of its outputs, and that of each figure and record that
+it left.
 """
 
 import json

@@ -14,7 +14,11 @@ TABLES = (  # which no notebook writes
     *(f"results/*/{name}{file}.json" for name in RECIPES for file in ("", "/titles")),
 )
 PAGES = ("*.md", "*.bib", "myst.yml", "docs", "plugins", "theme", "widget")  # beside notebooks
-WEIGHTS = tuple(f"results/*/{name}.pt" for name in RECIPES)
+OTHERS = (  # under results/: what no notebook leaves, but another command may while one is executed
+    *(pattern for pattern in TABLES if "/" in pattern),
+    *(f"results/*/{name}{inner}" for name in RECIPES for inner in (".pt", "/*")),
+    "*.tmp",
+)
 MIRRORED = ".mirrored.json"  # what an earlier run put into its folder; of a table, its digest
 
 

@@ -23,9 +23,10 @@ def publish(
     """Execute the notebooks as `run` does, then put them, figures and records in the book itself.
 
     Nothing of the book is touched before all succeeded; then what notebooks that are no longer
-    there had left is removed. One step by itself, on another preset than its notebook is published
-    on, leaves its records only. The notebooks and pages `without` stay as they are, and keep the
-    preset that they show; `results/report.json` says so.
+    there had left is removed, and what stands beside a step's record and it no longer leaves. One
+    step by itself, on another preset than its notebook is published on, leaves its records only.
+    The notebooks and pages `without` stay as they are, and keep the preset that they show;
+    `results/report.json` says so.
 
     Raises BookError where the code is not as it was committed, since a record names its commit;
     ValueError for a name in `without` that is no page.
@@ -82,10 +83,10 @@ def _remove_others(name, out, preset):
     Its model for *Try it* stays where it is there: `export` may have written it.
     """
     left, there = Mark(out, name).files(), BOOK / "results" / preset
-    for path in [*(there / name).rglob("*.*"), *there.glob(f"ablations/{name}-*.json")]:
+    for path in [*(there / name).rglob("*"), *there.glob(f"ablations/{name}-*.json")]:
         file = path.relative_to(BOOK)
         exported = path.suffix == ".bin" and (out / file).exists()
-        if file.as_posix() not in left and not exported:
+        if path.is_file() and file.as_posix() not in left and not exported:
             path.unlink()
 
 

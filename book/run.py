@@ -30,7 +30,7 @@ from lib.tokenizer import train_tokenizer
 
 from .contents import notebooks, refuse_doubles
 from .finished import Mark, code_cells, digest_of, outputs_of, take_outputs, written
-from .mirror import TABLES, WEIGHTS, mirror
+from .mirror import OTHERS, TABLES, mirror
 from .progress import progress
 
 PACKAGES = ("lib", "studies", "drawing")  # what a notebook may import of the book
@@ -126,21 +126,21 @@ def run(
 def _left(name, out, preset):
     """What a notebook left in `out`, with the digests of the files that lie there now."""
     saved = Mark(out, name).read() or {"files": {}}
-    record = out / "results" / preset / name
-    there = [record.with_suffix(".json"), *record.rglob("*.*"), *(out / f for f in saved["files"])]
-    now = {
-        p.relative_to(out).as_posix(): digest_of(p)
-        for p in there
-        if p.suffix != ".pt" and p.is_file()
-    }
-    return saved | {"files": saved["files"] | now}
+    records = out / "results" / preset
+    there = [
+        records / f"{name}.json",
+        *records.glob(f"{name}/*"),
+        *(out / f for f in saved["files"]),
+    ]
+    there += records.glob(f"ablations/{name}-*.json")
+    there = {p for p in there if p.suffix not in (".pt", ".bin") and p.is_file()}  # none is read
+    return saved | {"files": {p.relative_to(out).as_posix(): digest_of(p) for p in sorted(there)}}
 
 
 def _written(out):
     """When each figure and record in `out` was written that a notebook may have left there."""
-    others = (*TABLES, *WEIGHTS)
     when = {path.relative_to(out): at for path, at in written(out).items()}
-    return {p: at for p, at in when.items() if not any(p.match(other) for other in others)}
+    return {p: at for p, at in when.items() if not any(p.match(other) for other in OTHERS)}
 
 
 def _update(name, out, parameters, resume, given):
@@ -245,9 +245,11 @@ def _refuse_anothers(out, name, files):
     """
     for mark in Mark.all(out):
         taken = sorted(mark.files().keys() & files.keys())
+        if not taken or mark.name == name:
+            continue
         source = BOOK / "notebooks" / f"{mark.name}.ipynb"
         code = digest([c.source for c in code_cells(nbformat.read(source, as_version=4))])
-        if taken and mark.name != name and mark.read().get("code") == code:
+        if mark.read().get("code") == code:
             mark.path.unlink()  # what it left is no longer there
             print("failed", flush=True)
             raise BookError(

@@ -14,7 +14,7 @@ import statistics
 
 import numpy as np
 
-LEVEL = 0.05  # of a difference that is called significant: how often chance makes one of none
+LEVEL = 0.05  # of a difference that is called significant: how often chance alone makes one
 RESAMPLES = 10_000
 SURELY = ("low", "high", "p", "p_paired")  # what `difference` says beside its error
 

@@ -600,6 +600,7 @@ def test_a_figure_moves_to_an_earlier_notebook(steps):
 
 
 TABLE = "results/smoke/seeds/01_first.json"
+RECIPE = "results/smoke/public_best/words.json"
 
 
 @pytest.mark.parametrize("when", ["before the run", "after it"])
@@ -635,20 +636,21 @@ def test_a_table_follows_that_of_the_book(steps):
     assert not ours.exists()
 
 
-def test_what_another_command_writes_meanwhile_is_none_of_the_notebook_s(steps):
-    """As a search does after each trial."""
+@pytest.mark.parametrize("file", [TABLE, RECIPE])
+def test_what_another_command_writes_meanwhile_is_none_of_the_notebook_s(steps, file):
+    """As a search does after each trial, and `peer` at its end."""
     for name in BOTH:
         notebook = nbformat.read(path := steps.root / "notebooks" / f"{name}.ipynb", as_version=4)
-        write = f"table = Path(out, {TABLE!r})\ntable.parent.mkdir(parents=True, exist_ok=True)"
+        write = f"table = Path(out, {file!r})\ntable.parent.mkdir(parents=True, exist_ok=True)"
         write = f"from pathlib import Path\n{write}\ntable.write_text({name!r})"
         notebook.cells.append(cell(write))
         nbformat.write(notebook, path)
     assert steps() == BOTH
     for name in BOTH:
         edit(steps.root / "notebooks" / f"{name}.ipynb", "table.write_text", "print")
-    (steps.out / TABLE).write_text("a later trial")
+    (steps.out / file).write_text("a later trial")
     assert steps() == BOTH
-    assert (steps.out / TABLE).read_text() == "a later trial"
+    assert (steps.out / file).read_text() == "a later trial"
 
 
 def test_an_interrupted_notebook_is_left_as_one_that_was_not_run(steps, monkeypatch):
@@ -673,21 +675,27 @@ def test_an_interrupted_notebook_is_left_as_one_that_was_not_run(steps, monkeypa
 def test_what_a_step_no_longer_leaves_beside_its_record_goes_from_the_book_too(steps):
     first = steps.root / "notebooks" / "01_first.ipynb"
     arm = steps.root / "results" / "smoke" / "ablations" / "01_first-arm.json"
-    model, words = (steps.root / "results/smoke/01_first" / name for name in ("model.bin", "words"))
+    model, words = (steps.root / "results/smoke/01_first" / n for n in ("model.bin", "words.json"))
     notebook = nbformat.read(first, as_version=4)
     draw = "from pathlib import Path\nfor name in NAMES:\n"
     draw += "    path = Path(out, 'results/smoke', name)\n"
     draw += "    path.parent.mkdir(parents=True, exist_ok=True)\n    path.write_text('{}')"
-    names = ["ablations/01_first-arm.json", "01_first/words", "01_first/model.bin"]
+    names = [
+        "ablations/01_first-arm.json",
+        "01_first/words.json",
+        "01_first/old.json",
+        "01_first/model.bin",
+    ]
     notebook.cells.append(cell(draw.replace("NAMES", repr(names))))
     nbformat.write(notebook, first)
     publish("smoke", None)
     assert arm.exists() and model.exists()
     published = nbformat.read(first, as_version=4)
-    published.cells[-1].source = draw.replace("NAMES", repr(["01_first/words"]))
+    published.cells[-1].source = draw.replace("NAMES", repr(["01_first/words.json"]))
     nbformat.write(published, first)
     publish("smoke", None)
-    assert not arm.exists() and not model.exists() and words.exists()
+    assert not arm.exists() and not model.exists()
+    assert words.exists() and not words.with_name("old.json").exists()
     exported = steps.root / "_build" / "publish-smoke" / model.relative_to(steps.root)
     for path in (exported, model):  # as `export` writes it, after the run
         path.write_bytes(b"model")

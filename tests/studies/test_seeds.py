@@ -164,7 +164,7 @@ def test_each_step_is_compared_with_the_one_before_it(tmp_path, small_steps, cap
 
 
 def test_steps_are_compared_in_turn_and_corrected_together(three, tmp_path):
-    """And the best public recipe with step three; a difference that is real by itself may fall."""
+    """And the best public recipe with step three; what is significant by itself may fall."""
     losses = np.array([1.5, 1.51, 1.53])
     near = stats.t.isf(0.02, 4) * losses.std(ddof=1) * np.sqrt(2 / 3)  # p is 0.04
     steps = ["01_baseline", "02_adamw", "03_rope_vocab", "04_lowest_loss", "public_best"]

@@ -92,7 +92,8 @@ const answers = {
     return { known, losses, p, written };
   },
   sites(typed) {
-    const isOwn = (site) => model.header.known.values.some(([name, own]) => name === 'site' && own === site);
+    const isOwn = (site) =>
+      model.header.known.values.some(([name, own]) => name === 'site' && own === site);
     return siteOf(typed, isOwn);
   },
 };
