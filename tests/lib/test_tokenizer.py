@@ -17,8 +17,7 @@ from lib.config import Config
 from lib.data import Titles
 from lib.synthetic import synthetic_titles
 from lib.tokenizer import Tokenizer, _in_order, train_tokenizer
-
-from ..reference import encode, train_bpe
+from studies.reference import encode, train_bpe
 
 BYTE_LEVEL, SENTENCEPIECE = ("bpe", "unigram"), ("sp_bpe", "sp_unigram", "sp_bpe_case")
 KINDS = (*BYTE_LEVEL, *SENTENCEPIECE)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageColor
 from playwright.sync_api import expect
 
-from book.run import PAGES
+from book.mirror import PAGES
 from drawing.style import GREY, INK
 
 from .conftest import LIMIT, build_in
