@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -55,7 +56,7 @@ def refuse_doubles(root: Path = BOOK) -> None:
                         f"{file} has a cell labelled {label[1]!r}, and so has {first}: a label "
                         f"names one cell of the book. Give the cell in {file} another."
                     )
-                for figure in _figures(cell.source):
+                for figure in figures(cell.source):
                     if figure != label[1]:
                         raise ValueError(
                             f"{file} draws the figure {figure!r} in a cell labelled {label[1]!r}: "
@@ -87,8 +88,8 @@ def _step(source):
     return None
 
 
-def _figures(source):
-    """The names that a cell draws figures under: `curves.loss_curves(out, "name", …)`."""
+def figures(source: str) -> Iterator[str]:
+    """Yield the names that a cell draws figures under: `curves.loss_curves(out, "name", …)`."""
     for node in ast.walk(_parsed(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             out, name = (*node.args[:2], None, None)[:2]

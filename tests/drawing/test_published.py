@@ -10,58 +10,21 @@ import shutil
 import pandas as pd
 import pytest
 
+from book.contents import figures, notebooks
 from lib import record as record_module
 from lib.details import read_detail
 from lib.files import BOOK, read_json
 from lib.record import read_record, read_steps
 from studies import context, counting
 from studies.counting import read_mixture
+from studies.peers import read_peers
 
-from ..notebooks.test_notebooks import cell, read
+from ..notebooks.test_notebooks import read
 
 REPORT = json.loads((BOOK / "results" / "report.json").read_text("utf-8"))
 PRESET = REPORT["preset"]
 # These are of the stories' tokens, or of what a model gave each, which are not published.
 NOT_FROM_RECORDS = {"token_frequency_first_run", "token_frequency_input", "parts"}
-# The cells that draw, by notebook, in their order; the results notebook is run by another test too.
-DRAWN = {
-    "01_baseline": ["loss_first_run"],
-    "02_adamw": ["loss_step_one", "step_one_words"],
-    "03_rope_vocab": [
-        "loss_step_two",
-        "ablations_step_two",
-        "output_step_two_token_10",
-        "token_predictions_two",
-    ],
-    "04_lowest_loss": [
-        "ladder",
-        "ladder_order",
-        "loss_step_three",
-        "public_best",
-        "output_step_three_token_10",
-        "token_predictions_three",
-    ],
-    "05_counting": ["loss_step_four", "shares", "by_context"],
-    "06_context": ["context_gain", "context_by_word", "context_by_site"],
-    "measuring_notebook": [
-        "loss_by_batch",
-        "lower_case",
-        "counted_marks",
-        "tokenizer_leak",
-        "repeated_titles",
-        "coverage_check",  # this one reads what the next draws
-        "peers_corrected",
-        "scale",
-    ],
-    "results": [
-        "steps_table",  # reads the records
-        "loss_by_step",
-        "gains_by_size",
-        "loss_by_word",
-        "headlines_by_loss",
-        "sampled_headlines",
-    ],
-}
 
 
 def before(notebook, out, preset):
@@ -73,7 +36,7 @@ def before(notebook, out, preset):
         parts = ("words", "headlines", "samples")
         steps = [record["step"] for record in read_steps(out, preset)]
         kept = {part: {s: read_detail(out, preset, s, part) for s in steps} for part in parts}
-        return {"kept": kept}
+        return {"kept": kept, "home": out, "records": read_steps(out, preset)}
     if notebook != "measuring_notebook":
         names = [f"03_rope_vocab-{name}" for name in ("rope", "vocab", "rope_vocab")]
         arms = [read_record(out, preset, f"ablations/{name}") for name in names]
@@ -100,8 +63,8 @@ def before(notebook, out, preset):
         },
         "losses": pd.DataFrame(repeated["steps"]).T,
         "again": pd.Series([True] * count + [False] * round(count / repeated["share"] - count)),
-        "pd": pd,
         "names": scale_names(scale),
+        "public": read_peers(),
     }
 
 
@@ -130,12 +93,13 @@ def redrawn(tmp_path_factory):
         patch.setattr(context, "gains", lambda found: found["arms"])
         patch.setattr(context, "gain_by_place", lambda found: found["words"])
         patch.setattr(context, "by_site", lambda found: found["sites"])
-        for notebook, labels in DRAWN.items():
+        for notebook in notebooks():
             preset = REPORT.get("but", {}).get(notebook, PRESET)
             names = {"out": out, "preset": preset, "step": notebook}
             names |= before(notebook, out, preset)
-            for label in labels:
-                exec(cell(notebook, label), names)
+            for source in [c.source for c in read(notebook).cells if c.cell_type == "code"]:
+                if set(figures(source)) - NOT_FROM_RECORDS:
+                    exec(source, names)
     return out / "figures"
 
 
