@@ -149,8 +149,9 @@ def gains_by_size(out, label: str, gains: dict[str, dict[str, float]]) -> Drawin
         for step, those in data.groupby("step"):
             own, places = color(step), [presets.index(preset) for preset in those["preset"]]
             axes.plot(places, those["gain"], "o-", color=own)
-            last = those["gain"].iloc[-1]
-            ends.append((last, f"{title_of(step)}\n{last:+.3f}", own))
+            last, end = those["gain"].iloc[-1], presets[places[-1]]
+            where = "" if end == presets[-1] else f" on {end}"  # which ends before the others
+            ends.append((last, f"{title_of(step)}\n{last:+.3f}{where}", own))
         axes.set_xticks(range(len(presets)), presets)
         axes.margins(x=0.1)
         _label_ends(axes, ends)
