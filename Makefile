@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -q --no-compile -c constraints.txt
 BOOK := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m book
 
 # Packages are compiled as they are first imported (pip does not compile them, which would take longer
@@ -27,20 +28,20 @@ setup: $(VENV)/book ## make .venv and install what the book runs on
 KNOWN := -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'
 
 # An environment of a Python that is too old or too new, or no longer there, is made anew.
-$(VENV)/book: requirements.txt pyproject.toml
+$(VENV)/book: requirements.txt constraints.txt pyproject.toml
 	@$(PYTHON) $(KNOWN) || { echo "This needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is another: make PYTHON=python3.12 …" >&2; exit 1; }
 	@test ! -e $(BIN) || $(BIN)/python $(KNOWN) || rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --no-compile -r requirements.txt
+	$(PIP) -r requirements.txt
 	$(BIN)/python -m pip install -q --no-deps -e .
 	@touch $@
 
 $(VENV)/dev: $(VENV)/book requirements-dev.txt
-	$(BIN)/python -m pip install -q --no-compile -r requirements-dev.txt
+	$(PIP) -r requirements-dev.txt
 	@touch $@
 
 $(VENV)/cluster: $(VENV)/book requirements-cluster.txt
-	$(BIN)/python -m pip install -q --no-compile -r requirements-cluster.txt
+	$(PIP) -r requirements-cluster.txt
 	@touch $@
 
 cluster: $(VENV)/dev $(VENV)/cluster ## install Ray as well, for runs on many machines

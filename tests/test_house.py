@@ -142,3 +142,15 @@ def test_the_readme_tells_the_losses_of_the_published_run():
     full = read_record(ROOT, "full", "01_baseline")["losses"]["official"]
     theirs = read_peers()["baseline"]["reported"]
     assert f"prints {full:.3f} on our headlines, where the challenge has {theirs:.3f}" in readme
+
+
+def test_what_is_pinned_is_among_the_constraints():
+    def pins(path):
+        lines = (ROOT / path).read_text("utf-8").splitlines()
+        return {
+            re.split(" ;| #", line)[0].replace("_", "-").lower() for line in lines if "==" in line
+        }
+
+    wanted = [pins(path.name) for path in ROOT.glob("requirements*.txt")]
+    assert len(wanted) == 3 and all(wanted)
+    assert set().union(*wanted) <= pins("constraints.txt")
