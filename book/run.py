@@ -109,6 +109,8 @@ def run(
     if preset_name != "smoke" and step is None:
         for tokenized in STEPS:  # what would fail after hours fails now
             train_tokenizer(load_step(tokenized, preset_name), titles)
+    if preset_name != "smoke":
+        _say_where()
     with held(out):
         mirror(out, names)
         write_json(out / REPORT, {"preset": preset_name})
@@ -121,6 +123,16 @@ def run(
                 continue
             before = [_left(earlier, out, preset_name) for earlier in names[: names.index(name)]]
             _update(name, out, parameters, resume, [*given, before])
+
+
+def _say_where():
+    """Print the device: that it is hours of a CPU should not come as a surprise."""
+    from lib.device import best_device, environment  # PyTorch, which reads what `prepare_cpu` set
+
+    device = best_device()
+    print(f"Running on {environment(device, bf16=False)['device']}.", flush=True)
+    if device.type == "cpu" and shutil.which("nvidia-smi"):
+        print("PyTorch cannot use the GPU here: its driver may be too old for it.", flush=True)
 
 
 def _left(name, out, preset):

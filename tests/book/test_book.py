@@ -92,6 +92,17 @@ def test_the_command_line_has_help():
     assert re.findall(r"(?m)^    ([a-z]+)", run.stdout) == own.split()
 
 
+@pytest.mark.parametrize("driver", [None, "/usr/bin/nvidia-smi"])
+def test_a_run_says_on_which_device(monkeypatch, capsys, driver):
+    monkeypatch.setattr(shutil, "which", lambda name: driver)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    book._say_where()
+    first, *more = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"Running on \S+ CPU, \d+ cores\.", first)
+    assert [line.startswith("PyTorch cannot use the GPU") for line in more] == [True] * bool(driver)
+
+
 def test_stories_come_from_the_option_then_the_variable_then_the_preset(tmp_path, monkeypatch):
     monkeypatch.setattr(book, "load_titles", lambda config, stories: (config.preset, stories))
 

@@ -70,6 +70,19 @@ def test_setup_cell_fetches_the_book_in_colab(colab, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_setup_cell_that_failed_fails_again(colab, monkeypatch):
+    content, cell = colab
+    cell = cell.replace(EMPTY, SLUG)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    (content / "seven-epochs").mkdir()  # of a clone that was interrupted
+    exec(cell, {})
+    wanted = content / "seven-epochs" / "requirements.txt"
+    wanted.write_text("absent-one==1.5\n")
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=r"pip could not install absent-one==1\.5"):
+            exec(cell, {})
+
+
 @pytest.mark.parametrize("written", ["", "seven-epochs"])
 def test_setup_cell_without_a_repository_says_what_to_do(colab, written):
     content, cell = colab
