@@ -164,9 +164,9 @@ def _download() -> Path:
 
     for wait in (1, 4, None):
         try:
-            return Path(
-                hf_hub_download(HUB_REPO, HUB_FILE, repo_type="dataset", revision=HUB_REVISION)
-            )
+            where = {"repo_type": "dataset", "revision": HUB_REVISION}
+            # They are public; asking Colab for a token takes ten seconds, and warns in a figure.
+            return Path(hf_hub_download(HUB_REPO, HUB_FILE, **where, token=False))
         except errors.LocalEntryNotFoundError as e:
             raise ConnectionError(
                 "the hub cannot be reached, and its stories are not in the cache "
