@@ -146,7 +146,7 @@ def test_the_readme_tells_the_losses_of_the_published_run():
     printed = f"prints {full['official']:.3f} on our headlines"
     assert f"{printed}, where the challenge has {theirs:.3f}" in readme
     both = [f"{losses['full_coverage']:.3f}" for losses in (full, adamw)]
-    assert f"AdamW takes it from {both[0]} to {both[1]}" in readme
+    assert f"AdamW takes the loss from {both[0]} to {both[1]}" in readme
 
 
 def test_what_is_pinned_is_among_the_constraints():
