@@ -127,7 +127,9 @@ def choose_theme(root: Path, theme: str = "auto") -> tuple[str, str]:
             with urllib.request.urlopen(link, timeout=PROBE_SECONDS):
                 answer.append("")
         except Exception as error:  # whatever is wrong there, the plain theme serves
-            answer.append(str(getattr(error, "reason", None) or error))
+            reason = getattr(error, "reason", None) or error
+            if not isinstance(reason, TimeoutError):  # that is no answer, whoever waited
+                answer.append(str(reason))
 
     # In a thread, because a name server that hangs heeds no timeout.
     thread = threading.Thread(target=probe, daemon=True)
