@@ -1,29 +1,31 @@
 """What is broken in a site that was built, one line each: page, name, what.
 
 - `check_content`: in what MyST made of the pages: references that resolve to nothing, empty
-  figures, missing alt texts, roles that were not understood.
+  figures, missing alt texts, roles that were not understood, figures of another preset.
 - `check_html`: in what the theme wrote, whichever it was: figures and where their Source leads.
 """
 
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import yaml
 
 from .contents import pages
+from .finished import read_or_none
 
 VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"}
 
 
 def check_content(root: Path) -> list[str]:
     """What is broken in the pages that MyST read in `root`."""
-    problems = []
+    problems, shown = [], _presets(root)
     for where, page in _built(root):
         problems += [where + problem for problem in _broken(page["mdast"], cell="", line="")]
+        problems += [where + problem for problem in _of_another_run(page["mdast"], where, shown)]
     config = yaml.safe_load((root / "myst.yml").read_text(encoding="utf-8"))
     known = {*pages(root), *config["project"].get("exclude", [])}
     for path in sorted([*root.glob("*.md"), *root.glob("notebooks/*.ipynb")]):
@@ -147,6 +149,23 @@ def _broken(node: dict, cell: str, line: str) -> Iterator[str]:
         if raw := _raw_role(child, following):
             yield f"{where}: {raw} stands there as text: a role that was not understood"
         yield from _broken(child, cell, line)
+
+
+def _presets(root: Path) -> Callable[[str], str]:
+    """Return which preset a page of the book shows, by its file: `results/report.json` says it."""
+    report = read_or_none(root / "results" / "report.json") or {"preset": None}
+    return lambda file: report.get("but", {}).get(Path(file).stem, report["preset"])
+
+
+def _of_another_run(page: dict, where: str, shown: Callable[[str], str]) -> Iterator[str]:
+    """The figures of a page that a notebook drew of another preset than the page's numbers are."""
+    for node in _walk(page):
+        drawn = node["type"] == "container" and node.get("source", {}).get("location")
+        if drawn and shown(drawn) != shown(where):
+            yield (
+                f":{_line(node)}: figure {node.get('label')} is of preset {shown(drawn)}, the "
+                f"page of {shown(where)}; publish both, or neither (--without)"
+            )
 
 
 def _captioned(block: dict) -> str:

@@ -1,6 +1,7 @@
 """Rendering the site: every kind of breakage is found, and what is sound is shown."""
 
 import http.server
+import json
 import os
 import re
 import shutil
@@ -136,6 +137,18 @@ def test_a_cell_with_a_caption_is_a_figure_whose_alt_text_is_its_outputs(tmp_pat
         f"{where}: figure fig_two-a has no alt text (:alt:)",
         f"{where}: figure fig_two-b has no alt text (:alt:)",
     ]
+
+
+def test_a_figure_is_of_the_preset_whose_numbers_stand_around_it(tmp_path):
+    figure = ":::{figure} #loss\n:label: fig_loss\n:alt: It falls\nCaption.\n:::\n"
+    root = make_book(tmp_path / "book", f"Text.\n\n{figure}")
+    report = root / "results" / "report.json"
+    for other, two in (("01_baseline", "tiny, the page of small"), ("index", "small, the page")):
+        report.write_text(json.dumps({"preset": "small", "but": {other: "tiny"}}))
+        with pytest.raises(SiteError, match=f"index.md:6: figure fig_loss is of preset {two}"):
+            build_site(root, "plain")
+    report.write_text('{"preset": "small", "but": {"index": "tiny", "01_baseline": "tiny"}}')
+    build_site(root, "plain")
 
 
 KEY = "hidden-credential"
