@@ -233,6 +233,9 @@ def _execute(name, source, target, parameters):
             # A kernel warns that its TCP is in plain text, and calls what ends it an error.
             extra_arguments=["--log-level=CRITICAL"],
             coalesce_streams=True,  # a progress bar is one line, as on a terminal
+            # Seconds: where other work shares the cores, 60 and 4 are not always enough.
+            start_timeout=600,
+            iopub_timeout=120,
         )
     except PapermillExecutionError as error:
         print("failed", flush=True)

@@ -63,7 +63,8 @@ def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> 
     command = [_myst(), "build", "--html", "--strict"]
     if theme == "plain":
         command[1:1] = ["--config", _plain_config(root).relative_to(root).as_posix()]
-    env = os.environ | {"NO_COLOR": "1"}
+    env = os.environ | {"NO_COLOR": "1"}  # what it says is read below
+    env.pop("FORCE_COLOR", None)
     # The plain theme is started as `python`, and must find the Python that has its packages.
     env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
     address = (base_url if base_url is not None else env.get("BASE_URL", "")).rstrip("/")

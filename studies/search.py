@@ -91,7 +91,7 @@ def search(
     folder = Path(out) / "_build" / f"search-{step}-{preset}"
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    database = _open(storage or f"sqlite:///{folder.parent / 'search.db'}")
+    database = _open(storage or f"sqlite:///{folder.parent / 'search.db'}?timeout=60")
     if resume == "fresh" and name in optuna.get_all_study_names(database):
         optuna.delete_study(study_name=name, storage=database)
     if resume == "fresh":

@@ -20,10 +20,10 @@ ROOT = Path(__file__).parent.parent
 IN_PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
 
 if IN_PARALLEL:  # before PyTorch is imported: a core for each process
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 # What a reader's shell, Git or hook sets is no part of the book.
-OTHERS = ("BASE_URL", "SITE_URL", "HOST", "PYTHONDEVMODE", "PYTHONWARNINGS")
+OTHERS = ("BASE_URL", "SITE_URL", "HOST", "FORCE_COLOR", "PYTHONDEVMODE", "PYTHONWARNINGS")
 for variable in [v for v in os.environ if v in OTHERS or (v.startswith("GIT_") and "SSL" not in v)]:
     del os.environ[variable]
 os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}

@@ -219,7 +219,8 @@ def test_a_remote_that_is_not_on_github_is_no_error(clone, remote, capfd, monkey
         (":::{no-such-directive}\n:::", "unknown directive: no-such-directive"),
     ],
 )
-def test_what_myst_itself_complains_of_stops_the_build(tmp_path, text, why):
+def test_what_myst_itself_complains_of_stops_the_build(tmp_path, monkeypatch, text, why):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a shell's: what MyST says is understood all the same
     root = make_book(tmp_path / "book", f"# Report\n\n{text}\n", notebooks=())
     with pytest.raises(SiteError) as error:
         build_site(root, "plain")

@@ -229,6 +229,8 @@ def test_code_folds(open_page, paths):
 @on_the_sample
 def test_an_anchor_copies_the_address_of_its_section(open_page):
     page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    # What stands for a second stands for ten, so that it is seen.
+    page.evaluate("() => { const o = setTimeout; window.setTimeout = (f, ms) => o(f, 10 * ms); }")
     anchor = page.locator("h2 a.anchor").first
     anchor.click()
     page.locator("h2 a.anchor", has_text="copied").wait_for()

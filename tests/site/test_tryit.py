@@ -254,9 +254,9 @@ def test_a_model_writes_stops_and_writes_again(visit):
 def test_writing_can_be_stopped(visit):
     page = visit()
     load(page)
-    # Each pause of the writer is a second long, so that there is time to press the button.
+    # Each pause of the writer is ten seconds long, so that there is time to press the button.
     page.evaluate(
-        "() => { const own = setTimeout; window.setTimeout = (f, ms) => own(f, ms ?? 1000); }"
+        "() => { const own = setTimeout; window.setTimeout = (f, ms) => own(f, ms ?? 10_000); }"
     )
     page.evaluate("() => { let now = 0; performance.now = () => (now += 100); }")
     page.get_by_role("textbox", name="A headline").fill("")
@@ -542,6 +542,7 @@ def test_any_widget_gets_its_model_and_its_style(chromium, serve, sample, sample
     """MyST's own directive, in the sample: what the page Try it stands on."""
     built = sample_below if base else sample[0]
     page = chromium.new_page()
+    page.set_default_timeout(LIMIT)
     page.goto(serve(built, base) + "/reading/")
     counter = page.locator(".counter")
     expect(counter).to_have_text("a \"b\" <c> & 'd': 4")

@@ -54,7 +54,7 @@ def _study(out):
 
 
 def _signs_of_life(out):
-    with closing(sqlite3.connect(out / "_build" / "search.db")) as database:
+    with closing(sqlite3.connect(out / "_build" / "search.db", timeout=600)) as database:
         return database.execute("select count(*) from trial_heartbeats").fetchone()[0]
 
 
