@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -q --no-compile -c constraints.txt
 BOOK := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m book
 
-# Packages are compiled as they are first imported (pip does not compile them, which would take longer
-# than all the rest). Where bytecode may not be kept, each process would compile PyTorch once more.
+# Packages are compiled on first import (not by pip, which would take longer than all the rest). If
+# bytecode could not be kept, each process would compile PyTorch again.
 export PYTHONDONTWRITEBYTECODE =
 
 # The preset of a target where PRESET names none.
@@ -27,7 +27,7 @@ setup: $(VENV)/book ## make .venv and install what the book runs on
 
 KNOWN := -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'
 
-# An environment of a Python that is too old or too new, or no longer there, is made anew.
+# An environment whose Python is too old, too new or gone is made anew.
 $(VENV)/book: requirements.txt constraints.txt pyproject.toml
 	@$(PYTHON) $(KNOWN) || { echo "This needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is another: make PYTHON=python3.12 …" >&2; exit 1; }
 	@test ! -e $(BIN) || $(BIN)/python $(KNOWN) || rm -rf $(VENV)
@@ -58,7 +58,7 @@ workers: $(VENV)/dev $(VENV)/cluster ## run the tests that test leaves out, whic
 run: setup ## [PRESET=full STORIES=path STEP=… OUT=folder FRESH=1 ACCEPT=1]: execute on another preset and other stories
 	$(BOOK) run $(ON) $(FLAGS) $(TO)
 
-publish: setup ## the same but OUT, in place: rewrites notebooks/, figures/ and results/ [WITHOUT=06_context: leaves that as it is]
+publish: setup ## the same except OUT, in place: rewrites notebooks/, figures/ and results/ [WITHOUT=06_context leaves that as it is]
 	$(BOOK) publish $(ON) $(FLAGS) $(addprefix --without ,$(WITHOUT))
 
 seeds: DEFAULT = tiny

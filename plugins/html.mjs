@@ -1,5 +1,5 @@
-// The HTML that a notebook puts out, as MyST's own nodes. It knows what tables and text are made
-// of; of an element that it does not know it keeps what is inside, and of a script nothing.
+// Converts the HTML of a notebook's output to MyST's own nodes. It knows the elements of tables
+// and text; an unknown element is replaced by its contents, and a script is dropped.
 
 const NAMED = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", nbsp: '\u00a0' };
 

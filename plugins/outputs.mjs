@@ -1,10 +1,11 @@
-// What notebooks put out, as nodes that every theme draws on the server: the official theme leaves
-// SVG and HTML to a script in the browser, shows no alt text there, and lets MathJax read `$` in it.
+// Turns notebook outputs into nodes that every theme renders on the server. The official theme
+// would leave SVG and HTML to a script in the browser, which shows no alt text and lets MathJax
+// interpret `$` in them.
 // - An SVG becomes an image in a file of its own; its alt text is the output's text form.
 // - HTML becomes MyST's own nodes: tables, lists, spans with their styles.
-// - Of any other output one form is kept, an image before text.
-// - In every table, a column of numbers is set to the right, any other one to the left.
-// - A figure's Source leads to the cell, and a cell's numbers can be downloaded below it.
+// - Any other output keeps only one of its forms, an image rather than text.
+// - In every table, columns of numbers are aligned right and all others left.
+// - A figure's Source link leads to its cell; a link below a cell downloads its numbers.
 
 import fs from 'node:fs';
 import path from 'node:path';
@@ -18,7 +19,7 @@ const NUMBER = /^[-+−–~≈±×%.,()\d\s]*(e[-−]?\d+)?(\s[A-Za-zµ]{1,3})?$
 
 const joined = (form) => (Array.isArray(form) ? form.join('') : form);
 
-/** What stands in the place of an output; `data.type` tells MyST that it is one. */
+/** The node that replaces an output; its `data.type` tells MyST that it is an output. */
 function drawn(output) {
   const forms = output.jupyter_data?.data;
   if (!forms) return output; // a stream, an error

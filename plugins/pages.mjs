@@ -1,7 +1,8 @@
-// What every page gets when the site is built: a banner where its text was written for another
-// run than the one that it shows, or where it is a notebook that was not run, whose figures say so in
-// other pages; an Open in Colab link on a notebook, and alt text on a figure that is embedded from
-// one. And a role for such a link anywhere.
+// What pages get when the site is built:
+// - a banner, if the text was written for a run other than the one shown, or if the page is a
+//   notebook that was not run; other pages then say so in place of its figures;
+// - an Open in Colab link on a notebook, and alt text on a figure that is embedded from one.
+// Also a role that puts such a link anywhere.
 
 import fs from 'node:fs';
 import path from 'node:path';
@@ -34,7 +35,7 @@ const warning = (title, told) => ({
 });
 
 // A notebook that was added and not published yet is shown as it is: its code and no outputs.
-/** The cells of a notebook that was not run: of one that was, none. */
+/** The cells of a notebook if it was not run; none if it was. */
 function cellsNotRun(notebook) {
   const { cells } = JSON.parse(fs.readFileSync(notebook, 'utf8'));
   return cells.some(({ outputs }) => outputs?.length) ? [] : cells;

@@ -1,5 +1,5 @@
-// Public results on the same challenge, read from results/peers.json when the site is built: what
-// notebooks/measuring_notebook.ipynb made of peers.csv.
+// Public results on the same challenge, read when the site is built from results/peers.json, which
+// notebooks/measuring_notebook.ipynb computes from peers.csv.
 //   {peer}`baseline.reported:.3f`   a field of a row: reported, coverage, corrected, least, most, …
 //   :::{peers-table}                every row, with its loss divided by its coverage
 //   :label: table_peers

@@ -1,22 +1,22 @@
-// What the plugins share: where the project is, its run records, expressions over them, number
-// formats, and errors that say page and line.
+// What the plugins share: finding the project and its run records, expressions over records,
+// number formats, and errors that name page and line.
 //
 // Records are read when the site is built. A name without a preset (`01_baseline`) is a record of
-// the run that the pages show, results/<preset of report.json>/; `tiny/ladder` is one of `tiny`.
-// A page that stayed at another preset, under `but` in report.json, shows the run on that one.
-// What stops the build, with page and line:
-// - a missing record, a field that is not there or not known, a format that does not fit;
-// - a name without a preset whose record is not of the run that the pages show;
-// - {result} with numbers of different presets, stories or titles: {across} is for a page that
-//   means to set such numbers against one another.
+// the run that the pages show, in results/<preset of report.json>/; `tiny/ladder` is one of `tiny`.
+// A page for which `but` in report.json names another preset shows the run on that preset.
+// These stop the build, with an error that names page and line:
+// - a missing record, a field that is missing or null, a format that does not fit;
+// - a name without a preset whose record does not belong to the run that the pages show;
+// - {result} over numbers of different presets, stories or titles; a page that compares such
+//   numbers on purpose uses {across}.
 //
-// A page whose text was written for one run says so in its front matter, by the preset and the
-// digest (or revision) of the stories:
+// A page whose text was written for one run names that run in its front matter, by the preset and
+// the digest (or revision) of the stories:
 //   options:
 //     run_preset: small
 //     run_stories: 0123…
-// Rendered over another run it gets a banner, and there, as in every page over a `smoke` run, a
-// record that is missing, a value that is not known or numbers that do not compare become "–".
+// Rendered over another run, the page gets a banner. There, and in every page over a `smoke` run,
+// a missing record, an unknown value or numbers that do not compare are shown as "–".
 
 import fs from 'node:fs';
 import path from 'node:path';
@@ -42,7 +42,7 @@ export function located(vfile, node, work) {
   }
 }
 
-/** What a run does not have: an error in the page that was written for it, "–" over another. */
+/** A run lacks something: an error in a page written for that run, "–" in a page over another. */
 class Absent extends Error {}
 
 const PRESETS = ['smoke', 'tiny', 'small', 'full'];
@@ -61,19 +61,19 @@ export function readJson(root, name) {
   }
 }
 
-/** The preset that a page of the project at `root` shows, a file. */
+/** The preset that `page`, a file of the project at `root`, shows. */
 function presetOf(root, page) {
   const { preset, but = {} } = readJson(root, 'report');
   return but[path.parse(page).name] ?? preset;
 }
 
-/** A record with its place under results/ and its preset: of its folder where it names none. */
+/** A record, its place under results/ and its preset, which is its folder's if it names none. */
 function readPlaced(root, place) {
   const content = readJson(root, place);
   return { place, content, preset: content.preset ?? place.split('/')[0] };
 }
 
-/** Every step's record of the run that a page shows, a file: those whose name is numbered. */
+/** Every step's record of the run that the file `page` shows: those with a numbered name. */
 export function readSteps(root, page) {
   const preset = presetOf(root, page);
   const folder = path.join(root, 'results', preset);
@@ -102,9 +102,9 @@ function refuseMixed(records) {
 }
 
 /**
- * What the pages show where it is another run than the one that the text of `page` was written
- * for: `{shown, written}`, each a preset and stories, `written` empty where the page names no run.
- * Undefined where it is the same run. A `smoke` run is another one for every page.
+ * If the pages show a run other than the one that the text of `page` was written for:
+ * `{shown, written}`, each a preset and stories, `written` empty if the page names no run.
+ * Undefined if it is the same run. A `smoke` run counts as another run for every page.
  */
 export function otherRun(root, page) {
   const [front] = /^---\r?\n[^]*?\n---/.exec(fs.readFileSync(page, 'utf8')) ?? [''];
@@ -136,9 +136,9 @@ function recordValue(root, text, page, across) {
 }
 
 /**
- * What a role reads of an expression over records. Unless `across`, it is refused where they do
- * not compare, or where one without a preset is not of the run shown. In a page over another run,
- * what that run does not have is undefined.
+ * A role's reader of expressions over records. Unless `across`, it refuses records that do not
+ * compare, and a record without a preset that is not of the run shown. In a page over another run,
+ * it returns undefined for what that run does not have.
  */
 export const readRecords = (across) => (root, text, page) => {
   try {
@@ -214,8 +214,8 @@ export function evaluate(text, lookup) {
 }
 
 /**
- * A value as Python's format() writes it under a spec such as .3f  ,d  +.1%  .0e; none: as is. What
- * lies exactly between two goes away from zero, where Python takes the even one.
+ * A value as Python's format() writes it by a spec such as .3f  ,d  +.1%  .0e; without a spec, as
+ * it is. A tie is rounded away from zero, where Python rounds it to the even neighbour.
  */
 export function format(value, spec) {
   if (spec === undefined) return String(value);

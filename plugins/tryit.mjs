@@ -1,10 +1,10 @@
-// The page Try it: the models of the run that the pages show, for the widget of widget/ to run.
+// The page Try it: hands the models of the run that the pages show to the widget in widget/.
 //   :::{anywidget} ../widget/page.mjs
 //   :::
-// A widget whose module lies in widget/ gets the models that stand beside the run's records, one
-// results/<preset>/<step>/model.bin a step, and a few of its validation titles; below it stands a
-// table of the files. Where the run left no model, a sentence says so in its place.
-// What stops the build, with the page: a model that is not of the weights of its record.
+// The widget gets the models that lie beside the run's records, one
+// results/<preset>/<step>/model.bin per step, and a few of the run's validation titles; a table of
+// the files follows it. If the run left no model, a sentence says so instead of the widget.
+// A model that was not made from its record's weights stops the build; the error names the page.
 
 import crypto from 'node:crypto';
 import fs from 'node:fs';
@@ -23,7 +23,7 @@ export const joined = (folder) =>
 /** How a model is marked that sees more than titles, as in the book's tables. */
 const markOf = ({ sees }) => sees && `sees ${sees.join(' and ')}, not ranked`;
 
-/** What the widget is told of the model of a step, or undefined where there is none. */
+/** What the widget needs to know about a step's model; undefined if it has none. */
 function readModel(root, { place, content: record }) {
   const file = path.join(root, 'results', place, 'model.bin');
   if (!fs.existsSync(file)) return undefined;

@@ -1,8 +1,8 @@
-"""What the tests share: a book executed on the smoke preset, once for all.
+"""What the tests share: above all, a book that is executed only once, on the smoke preset.
 
-`make test` runs them in several processes, a file in each; the browser's are two, one for each book
-that they look at. First come those on the smoke book, which wait for it; the others that read it
-come last, and find it there.
+`make test` spreads the test files over several processes; the browser's tests are split in two, by
+the book that they look at. Those on the smoke book start first, and wait until it is there; the
+other tests that read it come last, and find it there.
 """
 
 import multiprocessing

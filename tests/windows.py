@@ -1,4 +1,4 @@
-"""Where windows that end with a title begin, found one token at a time: no code of `lib`'s."""
+"""Where windows that end with a title begin, found token by token without any code of `lib`."""
 
 
 def starts(ids: list[int], block: int, eos: int) -> list[int]:

@@ -1,11 +1,11 @@
-// A model's file, fetched with its progress told, and held to the digest that the page names.
+// Fetches a model's file, reports the progress, and checks it against the digest on the page.
 
 export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 1)} MB`;
 
 const hexadecimal = (buffer) =>
   Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, '0')).join('');
 
-/** Throw, saying so, unless `content` has the digest. Where a page is not secure, none is known. */
+/** Throw unless `content` has this size and digest. An insecure page can check only the size. */
 async function refuseOther(content, { bytes, sha256 }) {
   const advice =
     'Something on the way changed it, or the site was rebuilt since: load the page again.';
@@ -21,9 +21,9 @@ async function refuseOther(content, { bytes, sha256 }) {
 }
 
 /**
- * The bytes of the file of a step, `{file, bytes, sha256}`, which lies beside this module. `seen` is
- * called with how many bytes are here; `again` passes the browser's cache by. Throws an Error whose
- * message tells the reader what is wrong.
+ * The bytes of the file of a step `{file, bytes, sha256}`; the file lies beside this module. `seen`
+ * is called with the number of bytes received so far; `again` bypasses the browser's cache. Throws
+ * an Error whose message tells the reader what is wrong.
  */
 export async function download(step, seen, again) {
   const content = new Uint8Array(step.bytes);

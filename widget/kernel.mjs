@@ -1,5 +1,5 @@
-// The one thing that takes time: dot products of a row of int8 weights with rows of float32.
-// In WebAssembly, eight weights at a time; where a browser has no SIMD, the same in JavaScript.
+// The only part that takes time: dot products of a row of int8 weights with rows of float32.
+// WebAssembly takes eight weights at a time; in a browser without SIMD, JavaScript does the same.
 
 // What WebAssembly's binary format calls things: https://webassembly.github.io/spec/core/binary/
 const I32 = 0x7f;
@@ -25,8 +25,8 @@ const load = (offset) => simd('v128.load', 2, offset); // aligned to 4 bytes
 const add32 = 0x6a;
 
 /**
- * The body of `dots(w, x, columns, out)`: for each of `count` rows of x, its product with the
- * weights. All are addresses in bytes, but `columns`, a multiple of 8.
+ * The body of `dots(w, x, columns, out)`: the dot product of the row of weights at `w` with each
+ * of `count` rows at `x`. The arguments are byte addresses, except `columns`, a multiple of 8.
  */
 function body(count) {
   const [w, x, columns, out, end] = [0, 1, 2, 3, 4];

@@ -1,4 +1,4 @@
-// A trained model: what lib/export.py wrote of it, run as lib/model.py runs it, one title at a time.
+// A trained model in the file of lib/export.py, run as lib/model.py runs it, one title at a time.
 
 import { erf, logSumExp, sigmoid } from './functions.mjs';
 import { kernel } from './kernel.mjs';
@@ -26,7 +26,7 @@ export class Model {
     this.reset();
   }
 
-  /** Put the weights in memory, and room for all that is computed behind them. */
+  /** Put the weights in memory, followed by buffers for all that is computed. */
   place(file, start) {
     const { window: block, width, layers, inner, vocabulary } = this;
     const sizes = {
@@ -73,7 +73,7 @@ export class Model {
     this.sin = Float32Array.from(angles, Math.sin);
   }
 
-  /** Forget what was read; `known` is what is told of the title that is read next, as ids. */
+  /** Forget what was read; `known` holds what is told about the next title, as ids. */
   reset(known = []) {
     this.read = 0;
     this.known = known;
@@ -136,7 +136,7 @@ export class Model {
     }
   }
 
-  /** `brought` = what attention brings to each of `rows` tokens, after those read before. */
+  /** `brought` = attention's output for each of `rows` tokens that follow those read before. */
   attend(layer, rows) {
     const { qkv, keys, values, brought, gate, width, read } = this;
     const heads = this.header.n_head;
@@ -208,7 +208,7 @@ export class Model {
       const block = `blocks.${layer}`;
       this.norm(`${block}.attention_norm`, ids.length);
       this.attend(layer, ids.length);
-      this.normed.set(this.brought); // what is read here must not be what is written
+      this.normed.set(this.brought); // multiplication cannot read and write the same buffer
       this.linear(`${block}.attention.proj`, this.at.normed, ids.length, this.brought);
       this.addBranch(`${block}.attention_scale`, ids.length);
       this.norm(`${block}.mlp_norm`, ids.length);
@@ -232,7 +232,7 @@ export class Model {
 
   /**
    * The loss of every token of a title and of its <eos>, in nats: `{ids, losses, cut, known}`. A
-   * model reads no more than its window; `cut` says that there is more of the title.
+   * model reads no more than its window; `cut` says whether something did not fit.
    */
   score(title, known) {
     const encoded = this.tokenizer.encode(title);
@@ -266,8 +266,8 @@ export class Model {
   }
 
   /**
-   * Write on after `ids`: yields one id after another, until <eos> or until the window is full. At
-   * temperature 0 the likeliest is taken. Between two, the model may be asked other things.
+   * Continue `ids`: yields one id after another, until <eos> or until the window is full. At
+   * temperature 0 it takes the likeliest. Between two ids, the model may be used for other things.
    */
   *write(ids, temperature, random, known) {
     const all = [...ids];

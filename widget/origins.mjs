@@ -1,5 +1,5 @@
-// Where a story comes from: what a model that sees more than titles is told of it, as lib/context.py
-// tells it, and the controls that choose it.
+// A story's origin: what a model that sees more than titles is told of it, as lib/context.py does,
+// and the controls to choose it.
 
 import { make, named, short } from './show.mjs';
 
@@ -7,9 +7,9 @@ const NO_LINK = 'no link'; // what is typed for it: no site has a space
 const NOT_TOLD = 'not told';
 
 /**
- * The site of what was typed, a name or a link: '' for no link, null where it names no site. lib has
- * a list of where registered domains begin; here one of the sites that `isOwn` knows is found in a
- * longer name, and of another only `www.` is dropped.
+ * The site that `typed`, a name or a link, stands for: '' for no link, null if it names no site.
+ * lib has a list of where registered domains begin. Here, a longer name is cut to the longest
+ * ending that `isOwn` knows; if there is none, only a leading `www.` is dropped.
  */
 export function siteOf(typed, isOwn) {
   const text = typed.trim().toLowerCase();
@@ -25,7 +25,7 @@ export function siteOf(typed, isOwn) {
   return ends.find(isOwn) ?? ends[parts[0] === 'www' && parts.length > 2 ? 1 : 0];
 }
 
-/** The ids told of an origin `{site, year, month}`, null where one is not told. */
+/** The ids that tell a model an origin `{site, year, month}`; what is null is not told. */
 export function knownOf({ header, tokenizer, vocabulary }, origin) {
   const { sees, values, pieces } = header.known;
   const key = (name, value) => JSON.stringify([name, value]);

@@ -1,7 +1,8 @@
-// The widget of the page Try it: an anywidget, which both themes and Jupyter run. It is given
-// `titles`, headlines to start with, and `steps`, a model each: `{step, title, bytes, sha256, file}`;
-// without a `file` it asks the notebook's kernel for the bytes. A `mark` says what sets a model apart.
-// The modules of this folder are handed on as one: plugins/tryit.mjs and drawing/tryit.py join them.
+// The widget of the page Try it: an anywidget, run by both themes and by Jupyter. It is given
+// `titles`, the headlines to start with, and `steps`, one model each:
+// `{step, title, bytes, sha256, file}`. For a step without a `file`, it asks the notebook's kernel
+// for the bytes. An optional `mark` says what sets a model apart.
+// plugins/tryit.mjs and drawing/tryit.py join the modules of this folder into one.
 
 import { ask, download, megabytes } from './files.mjs';
 import { Model } from './model.mjs';
@@ -13,7 +14,7 @@ import { drawn, writer } from './writer.mjs';
 const LONGEST = 5000; // characters that are read
 const TYPED = 150; // milliseconds without a key, before a headline is scored
 
-/** The headline that is read of what was typed, and what is wrong with it, in sentences. */
+/** The headline to read from what was typed, and sentences on what is wrong with it. */
 export function readable(typed) {
   const clean = typed.replace(/\p{Surrogate}/gu, '\ufffd').trim();
   const letters = Array.from(clean);
@@ -30,7 +31,7 @@ export function readable(typed) {
   return { title, wrong: wrong.filter(([is]) => is).map(([, told]) => told) };
 }
 
-/** What is wrong with a headline only in the tokens of some steps, in sentences. */
+/** Sentences on what is wrong with a headline in the tokens of only some steps. */
 function unread(scored) {
   const named = (those) => those.map(({ name }) => name).join(', ');
   const having = (pattern) => scored.filter(({ model, result: { ids } }) =>
@@ -48,7 +49,7 @@ function unread(scored) {
   ].filter(Boolean);
 }
 
-/** `work` once nothing has been typed for a while. */
+/** A function that runs `work` after a pause: once it has not been called for TYPED ms. */
 function later(work) {
   let pause;
   return () => {
@@ -104,7 +105,7 @@ function render({ model: given, el }) {
     offer(row);
   }
 
-  /** Name a model's size and wait for the reader; after an error, say it. */
+  /** Show a button that loads a model, with its size, and the error of a failed try. */
   function offer(row, error) {
     const verb = error ? 'Try again' : 'Load';
     const properties = {
@@ -131,7 +132,7 @@ function render({ model: given, el }) {
     row.isLoading = true;
     const held = el.getRootNode().activeElement;
     const hadFocus = held && (row.body.contains(held) || held === loadAll);
-    // The button that was pressed is gone: unless the reader went elsewhere, go on in the row.
+    // The pressed button is gone: unless the reader moved the focus away, put it into the row.
     const refocus = () => {
       if (hadFocus && !el.contains(el.getRootNode().activeElement))
         row.body.querySelector('button')?.focus({ preventScroll: true });
@@ -199,7 +200,7 @@ function render({ model: given, el }) {
     fillTable();
   }
 
-  /** Let a model read again, told what the reader chose. */
+  /** Let a model read the headline again, with the origin that the reader chose. */
   function tell(row) {
     row.known = row.origin.read();
     read(row, readable(box.value).title);

@@ -1,5 +1,5 @@
-// What is seen of a scored headline: its tokens shaded by surprise, what a model expected at one of
-// them, the word that was hardest, and all of it as a table.
+// How a scored headline is shown: its tokens shaded by surprise, what a model expected at one of
+// them, the hardest word, and all of it as a table.
 
 import { EOS } from './tokenizers.mjs';
 
@@ -22,7 +22,7 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** A token's text with what cannot be seen, or turns the line around, spelt out. */
+/** A token's text, with invisible and direction-changing characters spelt out. */
 export const visible = (text) =>
   text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (letter) => {
     const code = letter.codePointAt(0).toString(16);

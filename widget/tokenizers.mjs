@@ -26,8 +26,8 @@ const WORDS = new RegExp(
 );
 
 /**
- * Merge neighbours among `symbols` until none can be: each time those of the lowest rank, of equal
- * ones the first. `rank(pair, left, right)` is Infinity where two do not merge.
+ * Merge neighbouring `symbols` until none can merge: each time the pair of lowest rank, and of
+ * equal ranks the first pair. `rank(left, right)` is Infinity for two that do not merge.
  */
 function mergeAll(symbols, rank) {
   const ranks = symbols.slice(1).map((right, i) => rank(symbols[i], right));
@@ -68,7 +68,7 @@ export class Tokenizer {
     this.pieces = pieces;
     this.isBpe = kind === 'bpe';
     const byteOf = (piece) => (this.isBpe ? undefined : /^<0x([\dA-F]{2})>$/.exec(piece)?.[1]);
-    // What a text may be made of: no special token, and of sentencepiece's bytes none by its name.
+    // What text is made of: never special tokens, nor sentencepiece's bytes by their names.
     const text = pieces.map((piece, id) => [piece, id]).slice(SPECIAL);
     this.ids = new Map(text.filter(([piece]) => !byteOf(piece)));
     this.byteIds = new Map(

@@ -1,10 +1,10 @@
-// A model writes a headline on, token by token, at a temperature and from a seed that are shown.
+// Lets a model continue a headline, token by token, from a temperature and a seed on display.
 
 import { make } from './show.mjs';
 
 const FRAME = 12; // milliseconds of writing before the page is drawn again
 
-/** Let the page be drawn, and hear the reader. */
+/** Give the browser a turn, to draw the page and handle the reader's input. */
 export const drawn = () => new Promise((resolve) => setTimeout(resolve));
 
 /** Numbers in [0, 1) from a seed, the same everywhere: mulberry32, Tommy Ettinger, public domain. */
@@ -25,8 +25,8 @@ function added({ tokenizer }, ids, made) {
 }
 
 /**
- * The form below the rows: `{element, offer}`. `start()` gives the text to write on, `take(text)` is
- * called with what the reader wants to have read; `offer(rows)` says which models are there.
+ * The form below the rows: `{element, offer}`. `start()` returns the text to continue, `take(text)`
+ * gets a written text that the reader wants scored; `offer(rows)` lists the models that are loaded.
  */
 export function writer(start, take) {
   const button = (onclick, text, properties) =>

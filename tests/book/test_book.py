@@ -186,7 +186,7 @@ def test_a_publication_that_fails_leaves_the_book_as_it_was(tiny_book):
 
 @pytest.mark.parametrize(("name", "told"), [("02_second", True), ("01_first", False)])
 def test_whose_checkpoint_it_is_that_a_notebook_cannot_take(tmp_path, monkeypatch, name, told):
-    """What starts it afresh is the step that it is of, not the notebook that reads it."""
+    """It starts afresh with the step that it belongs to, not with the notebook that reads it."""
     raised = (
         'raise ValueError("The checkpoint a.pt in _build/x/runs/01_first is of another run: b")'
     )
@@ -461,7 +461,7 @@ def test_a_step_of_another_preset_is_published_as_a_record_only(steps):
 
 
 def test_what_is_not_published_stays_as_it_is_with_its_own_preset(steps):
-    """As where a notebook would take days on the preset that the report changes to."""
+    """For example where a notebook would take days on the report's new preset."""
     report = steps.root / "results" / "report.json"
     publish("smoke", None)
     write_json(report, {"preset": "small"})  # as if it had been this one
@@ -616,7 +616,7 @@ RECIPE = "results/smoke/public_best/words.json"
 
 @pytest.mark.parametrize("when", ["before the run", "after it"])
 def test_what_another_command_left_in_the_folder_is_not_written_over(steps, when):
-    """As `make seeds OUT=…` does, into the folder of a run."""
+    """For example by `make seeds OUT=…`, which writes into the folder of a run."""
     theirs, ours = steps.root / TABLE, steps.out / TABLE
     theirs.parent.mkdir(parents=True)
     theirs.write_text("the book's")

@@ -1,4 +1,4 @@
-"""The HTML that a theme wrote is checked, whichever theme it was."""
+"""The checks of the HTML that a theme wrote, whichever theme it was."""
 
 import shutil
 from xml.etree import ElementTree
@@ -12,7 +12,7 @@ from ..plugins.test_plugins import SERVER, make_theme
 from .test_site import make_book
 
 INDEX = "# Report\n\n:::{figure} #loss\n:label: fig_loss\n:alt: It falls\nCaption.\n:::\n"
-BREAKAGE = {  # what a theme does wrong: in its code, and as it is told
+BREAKAGE = {  # a theme's mistake: the right code, the wrong code, the message
     "no alt text": ("<img alt=", "<img data-alt=", "0 of the images of figure fig_loss have alt"),
     "a script draws": ("return `<img", "return `<b>Loading</b>", "0 of the images of fig"),
     "the top of the page": (

@@ -1,4 +1,4 @@
-"""The commands that pages tell: what make would run, and what the command line makes of it."""
+"""The commands that the pages give: what make would run, and how the command line reads it."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""What a run left, and what was left by nobody that is still there."""
+"""What a run left, and leftovers that neither a notebook nor the book accounts for any more."""
 
 from book.__main__ import _like
 from book.finished import Mark

@@ -1,4 +1,4 @@
-"""A step of one's own, made as reproduce.md says; and what is refused on the way there."""
+"""Adding a step of one's own as reproduce.md says, and the omissions that are refused."""
 
 import json
 import re

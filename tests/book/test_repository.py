@@ -1,4 +1,4 @@
-"""Where the book lies on GitHub: every way to write a remote, and no way to see one printed."""
+"""Where the book lies on GitHub: a remote is read however it is written, and never printed."""
 
 import shutil
 import subprocess

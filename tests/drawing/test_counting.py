@@ -1,4 +1,4 @@
-"""Step four's figures: what they say without being seen, and what their files hold."""
+"""Step four's figures: what they tell a reader who cannot see them, and what their files hold."""
 
 import pandas as pd
 

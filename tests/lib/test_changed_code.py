@@ -1,4 +1,4 @@
-"""Change a line of `lib`, run again: the numbers of before do not come out under the new code."""
+"""After a change to a line of `lib`, a second run does not return the old code's numbers."""
 
 import multiprocessing
 import re
@@ -11,7 +11,7 @@ from lib.identity import code_of, modules
 from ..conftest import ROOT
 from .rerun import rerun
 
-# A line of each module that a run's numbers depend on, what it is changed to, what is refused.
+# Each module that a run's numbers depend on: code in it, its replacement, what is then refused.
 LINES = {
     "batches": ("step % self.before_start", "(step + 1) % self.before_start", "code.batches"),
     "casing": ("rest.upper() if", "rest.lower() if", "code.casing"),
@@ -34,7 +34,7 @@ LINES = {
     "objective": ("passes * counted.sum()", "counted.sum()", "code.objective"),
     "dropout": ("LEVELS = 1 << 16", "LEVELS = 1 << 15", "code.dropout"),
 }
-RUN = {"model", "objective"}  # of those whose code is compared: the others are refused alike
+RUN = {"model", "objective"}  # the others whose code is compared are refused in the same way
 
 
 def test_every_module_that_is_compared_is_changed_here():

@@ -1,4 +1,4 @@
-"""What a model is told beforehand: in numbers, beside the right `<eos>`, and what comes of it."""
+"""What a model is told about a title: as ids, beside the right `<eos>`, and with what effect."""
 
 from dataclasses import replace
 
@@ -220,7 +220,7 @@ def test_a_model_adds_the_vectors_of_what_is_known():
 def test_a_model_that_is_told_nothing_ends_where_one_without_does(made, windows):
     """The same windows, steps, first weights and dropout: bit for bit the same losses.
 
-    Nothing is clipped, since a norm over one more parameter, if it is empty, is rounded otherwise.
+    Gradients are not clipped: one more parameter, even an empty one, can change how a norm rounds.
     """
     config = CONFIG.change(windows=windows, r_drop=0.5, grad_clip=1e9, epochs=1)
     nothing = [Origin(None, None, None)]

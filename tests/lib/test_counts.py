@@ -31,7 +31,7 @@ class Reference:
         self.discounts = [self._discounts(k) for k in range(order)]
 
     def _counts(self, k):
-        """How often where the context is of the longest or begins a title, else after how many."""
+        """Raw counts of longest contexts and titles' beginnings, else continuation counts."""
         if k == self.order - 1:
             return self.raw[k]
         table = defaultdict(Counter)

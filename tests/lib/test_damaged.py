@@ -1,9 +1,9 @@
 """Damaged files of stories: 2,400 of them, read in worker processes.
 
-Each must end in an error message or in rows, never in another exception, a crash or a hang. Rows
-are never a part of what the file says: a parquet has all its rows, a gzipped file all its titles
-(its checksum covers them), a csv or txt as many as an independent reader finds in the damaged
-bytes. Plain text carries no checksum, so that a txt cut at a line's end is simply a shorter txt.
+Each must give an error message or rows, never another exception, a crash or a hang. Rows must be
+complete: all rows of a parquet, all titles of a gzipped file (its checksum covers them), and of a
+csv or txt as many as an independent reader finds in the damaged bytes. Plain text carries no
+checksum, so a txt that is cut at the end of a line is simply a shorter txt.
 """
 
 import csv

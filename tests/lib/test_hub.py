@@ -1,9 +1,9 @@
-"""The hub, for real: `load_titles` in a process of its own against a server on loopback.
+"""Downloads from the hub: `load_titles` in a process of its own against a server on loopback.
 
-The server answers as the hub does: a HEAD of the file redirects to another host, where its bytes
-are, with the commit, the digest and the size in headers; the bytes can be had from any offset on.
-Each test gives it something to go wrong, and the process ends in the right stories or in a message
-that says what to do.
+The server answers as the hub does: a HEAD of the file redirects to another host, which has the
+bytes, with the commit, the digest and the size in headers; the bytes can be read from any offset.
+Each test makes something go wrong, and the process must end with the right stories or with a
+message that says what to do.
 """
 
 import hashlib

@@ -94,7 +94,7 @@ class _Largest(TorchDispatchMode):
 
 @pytest.mark.parametrize("r_drop", [0.0, 1.0])
 def test_logits_of_a_batch_are_never_held_whole(monkeypatch, batch, r_drop):
-    """But for the weights of the head, nothing so wide has more rows than are taken at once."""
+    """Except for the head's weights, nothing as wide as logits has more rows than AT_ONCE."""
     monkeypatch.setattr(objective, "AT_ONCE", {"cpu": 10})
     model = Model()
     with _Largest() as largest:

@@ -1,4 +1,4 @@
-"""Files of headlines of every kind that is read, and what is said of every other."""
+"""Every kind of file that headlines can be read from, and the errors for all others."""
 
 import csv
 import gzip
@@ -294,7 +294,7 @@ def test_bad_stories_get_a_plain_error(tmp_path, case):
     with pytest.raises(kind, match=message) as error:
         load_titles(ask(20), str(make(tmp_path)))
     assert "\n" not in str(error.value)
-    # A reader who gave a file is not told to give one, nor of a command that a notebook has not.
+    # A reader who gave a file is told neither to give one nor of a command that notebooks lack.
     assert "stories =" not in str(error.value) and "--stories" not in str(error.value)
     if "cannot be read" in str(error.value):
         assert str(error.value).endswith("; mend it, or take another file")

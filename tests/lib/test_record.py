@@ -134,7 +134,7 @@ def test_losses_of_the_record_come_back_from_the_weights(smoke_book, step):
     size = sum(len(t.encode()) for t in titles.val) + len(titles.val)
     assert losses["full_coverage"] == pytest.approx(nats / chars, abs=1e-5)
     assert losses["bits_per_byte"] == pytest.approx(nats / size / math.log(2), abs=1e-5)
-    # Of the test titles the first; that they all sum to the record's loss is tested with them.
+    # Only the first test titles; test_details.py checks that all sum to the record's loss.
     first = titles.test[:1_000]
     nats = nats_of(model, tokenizer, first, config.block_size)
     told = math.fsum(read_detail(out, "smoke", step, "titles")["test"][: len(first)])

@@ -297,7 +297,7 @@ def test_what_differs_is_refused_accepted_or_trained_again(stopped, whole, capsy
 
 @pytest.fixture
 def identity_with(monkeypatch):
-    """A function that changes what a run is compared by: `code` a part of it, all else whole."""
+    """A function that changes a run's identity: `code` in part, anything else as a whole."""
     import lib.train as module
 
     own = module.identity

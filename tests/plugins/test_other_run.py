@@ -1,4 +1,4 @@
-"""A page over another run than its text was written for; numbers of runs that do not compare."""
+"""Pages shown over a run other than their text's, and numbers of runs that do not compare."""
 
 import json
 import shutil

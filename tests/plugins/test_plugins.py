@@ -129,7 +129,7 @@ def make_book(
 
 
 def refused(root: Path, pages: list[str]) -> list[str]:
-    """What is said of each of more pages, `page0.md`, …, with which the book cannot be built.
+    """The errors about each of these added pages, `page0.md`, …, that stop the book's build.
 
     MyST stops reading a page at its first error.
     """

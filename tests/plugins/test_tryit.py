@@ -1,4 +1,4 @@
-"""The plugin of the page Try it, in real builds: what the widget is handed, or what is said."""
+"""The plugin of the page Try it, in real builds: what it hands the widget, or says instead."""
 
 import hashlib
 import json

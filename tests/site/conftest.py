@@ -1,12 +1,12 @@
-"""What the browser's tests share: a built book, a server for it, and a Chromium that listens.
+"""What the browser's tests share: a built book, its server, and a Chromium whose errors are noted.
 
 Most tests run on two books, both built with the plain theme: the sample beside this file, which has
 everything that a page can hold, and the book itself, executed on `smoke`. `BOOK_HTML` names another
-one (an `html` folder of MyST's) to test in their place. Where no Chromium is installed these tests
-are skipped, but not where `CI` is set.
+book (an `html` folder written by MyST) to test instead. Without Chromium these tests are skipped,
+or fail if `CI` is set.
 
 The official theme is taken from the folder that BOOK_THEME_DIR names (with its packages installed),
-or downloaded where THEME is `book`; elsewhere the tests on it are skipped.
+or downloaded if THEME is `book`; otherwise the tests on it are skipped.
 """
 
 import functools
@@ -80,9 +80,9 @@ def build_in(root, theme, base=""):
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory):
-    """`once(name, build)` answers what `build(folder)` did, called in one process for all.
+    """`once(name, build)` returns what `build(folder)` returned; one process calls it for all.
 
-    That is the html folder and what was said.
+    That is the html folder and what was printed.
     """
     base = tmp_path_factory.getbasetemp()
     base = base.parent if IN_PARALLEL else base
@@ -206,8 +206,8 @@ def chromium():
 def open_page(chromium, site):
     """`open_page(path, …)` opens a page in a context of its own, which gets further arguments.
 
-    After the test, whatever any of its pages complained of fails it: an error on the console or in
-    a script, a request that failed or was not answered with success, a request to another host.
+    A test fails at its end if any of its pages complained: an error on the console or in a script,
+    a request that failed or was answered with an error, a request to another host.
     """
     complaints, contexts = [], []
 

@@ -42,7 +42,7 @@ def html(request, theme, tmp_path_factory):
 
 
 class Wrong(Files):
-    """As `Files`, but of the models' files what `wrong` says: "cut", "changed", "gone"."""
+    """Like `Files`, but the models' files are what `wrong` says: "cut", "changed" or "gone"."""
 
     wrong = None
 

@@ -49,10 +49,10 @@ def test_what_is_divided_by_the_coverage_lies_between_its_bounds():
     [("best_pinned", 2.388774, 16_000, 32), ("deep", 2.14148, 10_240, 15)],
 )
 def test_the_spans_are_those_that_an_untrained_model_tells(key, first, vocabulary, spans):
-    """Its first evaluation costs about ln(vocabulary) a token, never less, of those it scored.
+    """Its first evaluation costs about ln(vocabulary) per token that it scores, and never less.
 
-    `first` is that of arshchawla21's sweep 13 (R-Drop 0, 512 wide) and of ruodingt's ablation.out;
-    the validation text of the titles of before has 533,366 characters, as the latter counts it.
+    `first` is from arshchawla21's sweep 13 (R-Drop 0, 512 wide) and from ruodingt's ablation.out;
+    the validation text of the old titles has 533,366 characters, as the latter counts it.
     """
     peer = read_peers()[key]
     span = peer["block"] * peer["batch"]

@@ -26,10 +26,10 @@ SEEDS = (1337, 1338, 1339)
 
 
 class Workers:
-    """As those of a cluster, but in this process: a run is trained when one waits for it.
+    """Like a cluster's workers, but in this process: a run is trained when its outcome is due.
 
-    `lost` says of how many runs with a seed the outcome is lost; `elsewhere`, that the workers see
-    no folder of this process.
+    `lost` gives, by seed, how many outcomes get lost; `elsewhere` says that the workers see no
+    folder of this process.
     """
 
     threads = 1
@@ -78,7 +78,7 @@ def asked(folder, name="one"):
 
 
 def lasting(record):
-    """What of a run record does not depend on when it was trained, and how fast."""
+    """The part of a run record that depends neither on when it was trained nor on how fast."""
     kept = {k: v for k, v in as_json(record).items() if k not in ("created", "speed")}
     kept["environment"].pop("commit")  # another may be made meanwhile
     return kept

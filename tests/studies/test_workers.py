@@ -1,7 +1,7 @@
-"""Six runs on two workers, of which one is killed in the middle: the same records, each once.
+"""Six runs on two workers, one of which is killed midway: the same records, each of them once.
 
-These start processes and a Ray cluster of two machines, both this one, on loopback. `make test`
-leaves them out; `make workers` runs them.
+These tests start processes, and a Ray cluster of two machines that are both this one, on loopback.
+`make test` leaves them out; `make workers` runs them.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What the widget tells a model of where a story comes from, and what it then does, by `lib`'s."""
+"""What the widget tells a model about a story's origin, and its effect, compared with `lib`."""
 
 import json
 from dataclasses import asdict

@@ -15,7 +15,7 @@ from ..lib.test_tokenizer import ODD
 KINDS = ("bpe", "sp_bpe", "sp_bpe_case")
 TITLES = synthetic_titles()
 TRAIN, VAL = TITLES[:2_000], TITLES[2_000:4_000]
-# What a tokenizer must have met for it to matter: a space for JavaScript that is none for Rust.
+# A space for JavaScript that is none for Rust: it matters only to a tokenizer trained on it.
 MET = ["first!\ufeff!second"] * 60
 MORE = ["", "x", "Café ☕ naïve", "a <0x41> b", "\ufefffirst", "oh!\ufeff!no"]
 # Letters of every kind that Unicode has, spaces of every kind, what has a meaning to a tokenizer.

@@ -1,4 +1,4 @@
-// What a page does beyond being read; it works without.
+// Scripted extras: a page can be read without them.
 const root = document.documentElement, base = root.dataset.base;
 const $ = (query) => document.querySelector(query), all = (query) => document.querySelectorAll(query);
 
