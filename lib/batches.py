@@ -1,11 +1,11 @@
-"""What the model is shown, and in which order: windows of the stream of titles, put into batches.
+"""What the model reads, and in which order: windows of the stream of titles, in batches.
 
-- `stream`, as the challenge has it: the titles in their own order, every epoch the same, cut every
+- `stream`, as in the challenge: the titles in their own order, the same every epoch, cut every
   `block_size` tokens wherever that falls.
-- `titles`: shuffled anew each epoch and put into windows whole, as many as fit one after another;
-  only a title longer than a window is cut. Each is seen exactly once an epoch.
-- Where something is known of the titles beforehand (`lib.context`), it stands beside the `<eos>`
-  before each of them. Nothing else is other than without: not the windows, not the targets.
+- `titles`: the titles reshuffled each epoch and packed whole into windows, as many as fit one after
+  another; only a title longer than a window is cut. Each title is seen exactly once an epoch.
+- What is known about a title beforehand (`lib.context`), if anything, is an extra input at the
+  `<eos>` before it. Nothing else changes: neither the windows nor the targets.
 """
 
 import numpy as np
@@ -15,12 +15,12 @@ from torch import Tensor
 from .config import Config
 from .tokenizer import EOS_ID
 
-IGNORED = -100  # a target that is not one: PyTorch's own sign
-NOTHING = 0  # beside a token of which nothing is known: `<pad>`, which no title holds
+IGNORED = -100  # marks a position without a target, as in PyTorch
+NOTHING = 0  # where nothing is known about a token: the id of `<pad>`, which no title contains
 
 
 def cuts(ids: Tensor, block_size: int) -> list[int]:
-    """Return where windows of whole titles begin in the stream `ids` (N,), and N at the end."""
+    """Return where windows of whole titles begin in the stream `ids` (N,), followed by N."""
     ends = np.concatenate(([0], np.flatnonzero(ids.cpu().numpy() == EOS_ID) + 1, [len(ids)]))
     found = [0]
     while found[-1] < len(ids):
@@ -31,11 +31,11 @@ def cuts(ids: Tensor, block_size: int) -> list[int]:
 
 
 def inputs(ids: Tensor, places: Tensor, known: Tensor | None = None) -> Tensor:
-    """Return what a model reads before it predicts the tokens at `places` (…) of `ids` (N,).
+    """Return the inputs from which a model predicts the tokens at `places` (…) of `ids` (N,).
 
-    That is the token before each, `<eos>` for the stream's first: (…). With `known` (titles, F),
-    what is known of each title stands beside the `<eos>` before it, and NOTHING beside all else:
-    (…, 1 + F).
+    The input is the token before each, `<eos>` for the first of the stream: (…). With `known`
+    (titles, F), there are F more numbers for each: at the `<eos>` before a title, what is known
+    about that title; everywhere else, NOTHING: (…, 1 + F).
     """
     before = torch.cat((ids.new_full((1,), EOS_ID), ids))
     tokens = before[places]
@@ -49,11 +49,11 @@ def inputs(ids: Tensor, places: Tensor, known: Tensor | None = None) -> Tensor:
 def windows(
     ids: Tensor, cuts: Tensor, block_size: int, known: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return inputs and targets (W, block_size) of the W windows of `ids` (N,) that `cuts` bound.
+    """Return inputs and targets (W, block_size) of the W windows of `ids` (N,) between `cuts`.
 
     Each token between the first and the last of `cuts` (W+1,) is a target once; its input is the
-    token before it in the stream, as `inputs` has it. A window shorter than `block_size` is filled
-    up with targets that are IGNORED.
+    token before it in the stream, as in `inputs`. A window shorter than `block_size` is padded with
+    targets that are IGNORED.
     """
     places = cuts[:-1, None] + torch.arange(block_size, device=ids.device)
     inside = places < cuts[1:, None]
@@ -62,10 +62,10 @@ def windows(
 
 
 class Stream:
-    """The challenge's own batches of `ids` (N,), in order; what does not fill one is left out.
+    """The challenge's own batches of `ids` (N,), in order; tokens that do not fill one are dropped.
 
-    `batch(step)` gives the inputs and targets of a step, counted from 0. There are `steps` of them,
-    `tokens` targets in all. `known` (titles, F) is what is known of each title.
+    `batch(step)` returns the inputs and targets of a step, counting from 0. There are `steps`
+    steps, with `tokens` targets in all. `known` (titles, F) is what is known about each title.
     """
 
     def __init__(self, ids: Tensor, config: Config, known: Tensor | None = None):
@@ -78,7 +78,7 @@ class Stream:
             )
         self.steps = config.epochs * (len(ids) // self.span)
         self.tokens = self.steps * self.span
-        # The start comes again where less than a batch, its next token and one more is left.
+        # Back to the start where less than a batch, its next token and one more are left.
         self.before_start = max(1, (len(ids) - 2) // self.span)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
@@ -90,10 +90,10 @@ class Stream:
 
 
 class Shuffled:
-    """Batches of whole titles of `ids` (N,), in another order each epoch, every title once in it.
+    """Batches of whole titles of `ids` (N,): every title once an epoch, in a new order each epoch.
 
-    As `Stream`, but a window may be filled up with targets that are IGNORED, and the batches of an
-    epoch, as equal as can be, may be a little smaller than asked.
+    Used like `Stream`, but a window may be padded with targets that are IGNORED, and the batches of
+    an epoch, as equal in size as possible, may be a little smaller than asked.
     """
 
     def __init__(self, ids: Tensor, config: Config, known: Tensor | None = None):

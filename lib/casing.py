@@ -1,7 +1,7 @@
-"""Inline casing: a title in small letters, with marks where it had capitals, and back.
+"""Inline casing: a title in lower case, with marks where it had capitals, and back.
 
-A word then has the same tokens however it is written. Nothing is lost: the marks are
-predicted and paid for like anything else.
+A word then has the same tokens however it is written. Nothing is lost: the marks are predicted, and
+add to the loss, like everything else.
 Etchegoyhen and Gete 2020, https://aclanthology.org/2020.lrec-1.463
 """
 
@@ -12,12 +12,11 @@ CAPITAL, CAPITALS = MARKS = "⇧⇈"
 
 
 def fold_case(text: str) -> str:
-    """Return `text` in small letters, with marks: "A NASA Fan" is "⇧a⇈ nasa⇧ fan".
+    """Return `text` in lower case, with marks: "A NASA Fan" becomes "⇧a⇈ nasa⇧ fan".
 
-    CAPITAL makes a capital of the letter after it, CAPITALS of all up to the next that
-    is none; a space before the letter comes after the mark, so that words keep theirs.
-    Only the letters A to Z are folded, and a mark that `text` holds itself is written
-    twice.
+    CAPITAL capitalises the next letter, CAPITALS all letters up to the next non-letter. A mark goes
+    before a space that precedes the letter, so that words keep theirs. Only the letters A to Z are
+    folded, and a mark that `text` already contains is doubled.
     """
 
     def mark(found):

@@ -1,12 +1,13 @@
-"""Checkpoints of a training run, so that one that was killed continues where it was.
+"""Checkpoints of a training run, so that a run that was killed can continue.
 
-- Written whole or not at all: there is never half a checkpoint under a checkpoint's name. The last
+- A checkpoint is written whole or not at all: there is never half of one under its name. The last
   two are kept.
-- Each begins with the SHA-256 of the rest. One that does not match is set aside by another name,
-  and the one before it is used.
-- Each knows which run it is of (`lib.identity`). That of another run is refused, naming what
-  differs. Where it is code, PyTorch or the machine, who knows that it does not matter may accept
-  it, and the record says so; a run of other settings, titles or tokens is not continued at all.
+- Each file begins with the SHA-256 of the rest. A file that does not match is set aside under
+  another name, and the checkpoint before it is used.
+- Each stores the identity of its run (`lib.identity`). A checkpoint of a different run is refused,
+  naming what differs. Where only code, PyTorch or the machine differ, a user who knows that this
+  does not matter may accept it, and the record says so; a run with other settings, titles or tokens
+  is never continued.
 """
 
 import hashlib
@@ -31,9 +32,9 @@ FIXED = ("config", "stories", "titles", "tokenizer", "known")  # what nobody can
 class Checkpoints:
     """The checkpoints of one run, in a folder of their own.
 
-    `identity` says which run it is: a dictionary of what JSON can hold, every value of which must
-    be the same for a checkpoint to be continued from. `resume` says what is taken: "same", "accept"
-    (one that differs in none of FIXED as well), or "fresh" (nothing: what is there is removed).
+    `identity` identifies the run: a dictionary of what JSON can hold, all of whose values must
+    match for a checkpoint to be used. `resume` says which ones are used: "same" (those that match),
+    "accept" (also those that differ in none of FIXED), or "fresh" (none: what is there is removed).
     """
 
     def __init__(self, folder: str | Path, identity: dict, resume: str = "same"):
@@ -58,11 +59,11 @@ class Checkpoints:
             old.unlink()
 
     def latest(self, device: torch.device) -> tuple[dict | None, list[str]]:
-        """Return the newest whole state, or None, and what of it differs but is accepted.
+        """Return the newest intact state, or None, and which of its values differ but are accepted.
 
-        A damaged checkpoint is renamed to `….damaged` and named on the screen. Raises ValueError
-        where the checkpoint is another run's, naming the differences, unless they can be accepted,
-        and are.
+        A damaged checkpoint is renamed to `….damaged`, and a line is printed. Raises ValueError,
+        naming the differences, if the checkpoint is from a different run, unless they can be
+        accepted, and are.
         """
         for path in reversed(self._paths()):
             content = path.read_bytes()
@@ -106,7 +107,7 @@ class Checkpoints:
 
 
 def state_of(parts: list, finished: bool) -> dict:
-    """Return all that the future of a run depends on; of a finished run, its weights only.
+    """Return everything that the rest of a run depends on; for a finished run, only its weights.
 
     `parts` are modules, optimizers and schedulers.
     """
@@ -125,7 +126,7 @@ def state_of(parts: list, finished: bool) -> dict:
 
 
 def restore(state: dict, parts: list) -> None:
-    """Put `parts`, and the generators of random numbers, in the state that `state_of` found."""
+    """Restore `parts` and the random number generators to the state that `state_of` returned."""
     for i, kept in state["parts"].items():
         parts[i].load_state_dict(kept)
     torch.set_rng_state(state["random"]["torch"].cpu())

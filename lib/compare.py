@@ -1,4 +1,4 @@
-"""Records compare where they are of one preset, and of the same stories and titles."""
+"""Records can be compared if they have the same preset, stories and titles."""
 
 
 def compare_alike(records: list[dict]) -> bool:

@@ -1,12 +1,12 @@
-"""What general compressors make of titles: a scale to read a loss by.
+"""How well general-purpose compressors do on titles: a scale for reading a loss.
 
-- A compressor is a model too: it gives what is likely a short code, and a text of n bytes that it
-  writes in m bits costs it m / n bits per byte.
-- A title is followed by one byte, a line break, so that a text has exactly the bytes that
+- A compressor is a model too: it gives likely text a short code, and a text of n bytes that it
+  compresses to m bits costs m / n bits per byte.
+- Each title is followed by one byte, a line break, so that a text has exactly the bytes that
   `lib.evaluate.bits_per_byte` divides by.
 - The validation titles cost what they add to the training titles: the compressed size of both,
-  less that of the training titles alone. A compressor learns on as it reads, which a model here
-  does not.
+  minus that of the training titles alone. A compressor keeps learning as it reads, which a model
+  here does not.
 """
 
 import lzma

@@ -1,7 +1,7 @@
 """Every setting of a run in one frozen dataclass, and the four presets it starts from.
 
 - A step changes a preset by fields and factors (`load_preset("small").change(vocab_factor=2)`), so
-  that each step runs on each preset. What each step changes is told in `lib.steps`.
+  that each step runs on each preset. What each step changes is listed in `lib.steps`.
 - The defaults are the challenge's own baseline: https://github.com/maincodehq/mainrun.
 """
 
@@ -29,14 +29,14 @@ SMALLEST_VOCAB = 512  # tokens, of which sentencepiece needs 256 for the bytes
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of one run. Sizes in tokens unless said otherwise; `betas` are AdamW's.
+    """Settings of one run. Sizes are in tokens unless stated otherwise; `betas` are AdamW's.
 
-    Where the optimizer is Muon, `learning_rate` and `weight_decay` are those of the AdamW beside
-    it. What a setting does is told where it is used: `lib.model`, `lib.batches`, `lib.optim`,
+    With Muon as the optimizer, `learning_rate` and `weight_decay` are those of the AdamW beside it.
+    What a setting does is documented where it is used: `lib.model`, `lib.batches`, `lib.optim`,
     `lib.train`.
 
-    Raises ValueError where a value cannot be: an unknown choice, a width that the heads do not
-    divide, a fraction outside its bounds.
+    Raises ValueError for an invalid value: an unknown choice, a width that the number of heads does
+    not divide, a fraction out of bounds.
     """
 
     preset: str
@@ -57,14 +57,14 @@ class Config:
     mlp_ratio: int = 4
     title_mask: bool = False  # attention within a title only: intra-document masking
     bias: bool = True  # in all layers and LayerNorms, but never in the head
-    gate: str = "none"  # of each head's output: "channel" (elementwise), or one for a "head"
-    layer_scale: float = 0.0  # what each branch is scaled by at the start; 0: not at all
-    counts: float = 0.0  # the share of counted n-grams in what is predicted; 0: none are counted
-    block_factor: int = 1  # tokens of a window that is trained on, as a multiple of block_size
-    batch_factor: float = 1.0  # windows a training step takes, as a multiple of batch_size
-    windows: str = "stream"  # or "titles": whole ones, shuffled anew each epoch
+    gate: str = "none"  # on each head's output: one per "channel" (elementwise), or one per "head"
+    layer_scale: float = 0.0  # initial factor of each residual branch; 0: no scaling
+    counts: float = 0.0  # share of counted n-grams in the predicted mixture; 0: none are counted
+    block_factor: int = 1  # tokens in a training window, as a multiple of block_size
+    batch_factor: float = 1.0  # windows in a training step, as a multiple of batch_size
+    windows: str = "stream"  # or "titles": whole titles, reshuffled each epoch
     dropout: float = 0.1
-    attention_dropout: bool = True  # of the weights of attention as well
+    attention_dropout: bool = True  # dropout on the attention weights as well
     r_drop: float = 0.0  # weight of the mean divergence between two passes; 0: one pass
     optimizer: str = "sgd"  # or "adamw", or "muon" with AdamW beside it
     learning_rate: float = 6e-3
@@ -79,7 +79,7 @@ class Config:
     grad_clip: float = 1.0  # global norm
     epochs: int = 7
     evals_per_epoch: int = 3
-    precision: str = "auto"  # bf16 where CPU or NVIDIA GPU has it (Muon's always), else fp32
+    precision: str = "auto"  # auto: bf16 if CPU or NVIDIA GPU has it, else fp32; Muon: always auto
 
     def __post_init__(self):
         for name, allowed in CHOICES.items():
@@ -116,7 +116,7 @@ class Config:
     def change(self, *, vocab_factor: float = 1, **changes) -> "Config":
         """Return a copy with `changes`, and the vocabulary `vocab_factor` times as large.
 
-        No factor makes it smaller than SMALLEST_VOCAB, if it was as large.
+        A factor never makes it smaller than SMALLEST_VOCAB, or than it was if that is less.
         """
         config = replace(self, **changes)
         least = min(config.vocab_size, SMALLEST_VOCAB)
@@ -128,9 +128,10 @@ class Config:
 
     @classmethod
     def from_dict(cls, settings: dict) -> "Config":
-        """Return the Config that `as_dict` came from; what is missing is not filled in.
+        """Return the Config whose `as_dict` is `settings`; missing settings are not filled in.
 
-        But for what came later than the first records, and was as in LATER in every run before.
+        The exception is LATER: settings that are newer than the first records, with the values that
+        every earlier run had.
         """
         settings = LATER | settings
         if missing := [f.name for f in fields(cls) if f.name not in settings]:
@@ -157,9 +158,9 @@ PRESETS = tuple(_PRESETS)
 
 
 def load_preset(name: str, **changes) -> Config:
-    """Return the baseline's settings at the size called `name`, with `changes`.
+    """Return the baseline's settings for the preset `name`, with `changes`.
 
-    Raises ValueError for a name that is none of PRESETS.
+    Raises ValueError if `name` is not one of PRESETS.
     """
     if name not in _PRESETS:
         raise ValueError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
@@ -169,8 +170,8 @@ def load_preset(name: str, **changes) -> Config:
 def load_step(step: str, preset: str) -> Config:
     """Return the settings of `step` on `preset`: the changes of every step up to it.
 
-    A recipe is one as well, a change of the step that it starts from. Raises ValueError for a step
-    or a preset that is not there.
+    `step` may also be a recipe, which changes the step that it starts from. Raises ValueError for
+    an unknown step or preset.
     """
     if step in RECIPES:
         recipe = RECIPES[step]
@@ -185,5 +186,5 @@ def load_step(step: str, preset: str) -> Config:
 
 
 def title_of(step: str) -> str:
-    """Return what people read for `step`; a step that is not told in `lib.steps` is its name."""
+    """Return the title of `step` for readers; a step not in `lib.steps` goes by its name."""
     return (STEPS | RECIPES).get(step, {"title": step})["title"]

@@ -1,10 +1,11 @@
-"""What a model is told of a title before it reads it: where the story comes from, in numbers.
+"""What a model is told about a title before reading it: where the story comes from, as numbers.
 
-- The numbers stand beside the `<eos>` before the title (`lib.batches`), and the model adds a vector
-  for each to what it reads there (`lib.model`). So windows, targets, steps and random numbers are
-  those of a run without, and the two differ by what is known alone.
-- A site of many training titles has a vector of its own. Another is told by its pieces, the tokens
-  that a title has for the same letters: so a site that was never seen can still be read.
+- The numbers are extra inputs at the `<eos>` before the title (`lib.batches`), and the model adds a
+  vector for each to its input there (`lib.model`). Windows, targets, steps and random numbers are
+  therefore those of a run without them, and the two runs differ only in what is known.
+- A site with many training titles has a vector of its own. Any other site is given as its pieces,
+  the tokens that the same letters have in a title, so that a site never seen before can still be
+  read.
 """
 
 from collections import Counter
@@ -20,26 +21,27 @@ from .origins import Origin
 from .tokenizer import Tokenizer
 
 PARTS = ("domain", "time")  # what can be known
-LEAST = {"site": 10, "year": 1, "month": 1}  # training titles, for a vector of its own
-PIECES = 8  # of another site, at most
+LEAST = {"site": 10, "year": 1, "month": 1}  # training titles needed for a vector of its own
+PIECES = 8  # tokens at most, for a site without a vector of its own
 
 
 @dataclass(frozen=True)
 class Known:
-    """What a model is told of titles: `sees`, some of PARTS.
+    """What a model is told about titles: `sees`, some of PARTS.
 
-    A number below the tokenizer's `vocab_size` is a token, one from there on the place of one of
-    `values`: the pairs ("site", …), ("year", …) and ("month", …) of the training titles.
+    A number below the tokenizer's `vocab_size` is a token id; `vocab_size` + i stands for
+    `values[i]`, one of the pairs ("site", …), ("year", …) and ("month", …) of the training titles.
     """
 
     sees: tuple[str, ...]
     values: list[tuple[str, str | int]]
 
     def encode(self, origins: list[Origin], tokenizer: Tokenizer) -> np.ndarray:
-        """Return what is told of titles that come from `origins`: (titles, F), int64.
+        """Return what is told about titles that come from `origins`: (titles, F), int64.
 
-        A title's numbers stand in any order, and NOTHING where there are fewer than F. What no
-        training title had is left out, but for a site, which is told by its pieces.
+        A title's numbers are in no particular order, padded with NOTHING up to F. A year or month
+        that no training title has is left out; a site without a vector of its own is given as its
+        pieces.
         """
         numbers = {value: tokenizer.vocab_size + i for i, value in enumerate(self.values)}
         told = np.full((len(origins), PIECES + 2), NOTHING, np.int64)
@@ -53,9 +55,9 @@ class Known:
 
 
 def train_known(sees: tuple[str, ...], titles: Titles) -> Known:
-    """Return what of `sees` is told, by the training titles.
+    """Return the `Known` for `sees`, its `values` taken from the training titles.
 
-    Raises ValueError for what is none of PARTS, and for titles that were read without origins.
+    Raises ValueError for a part that is not one of PARTS, and for titles read without origins.
     """
     for part in sees:
         if part not in PARTS:
@@ -68,7 +70,7 @@ def train_known(sees: tuple[str, ...], titles: Titles) -> Known:
 
 
 def told(known: Known | None, titles: Titles, of, tokenizer, device) -> Tensor | None:
-    """Return what a model is told of titles: (titles, F), or None where it is told nothing.
+    """Return what a model is told about titles, (titles, F), or None if it is told nothing.
 
     `of` is a part of the titles ("train", "val", "test"), or a list of origins.
     """

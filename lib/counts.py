@@ -1,11 +1,11 @@
-"""A model that counts: how often tokens followed one another in the training titles.
+"""An n-gram model: how often tokens followed one another in the training titles.
 
 - n-grams within titles, smoothed by interpolated modified Kneser–Ney (Chen and Goodman 1999,
-  https://doi.org/10.1006/csla.1999.0128): a context hands part of its probability over to the one
-  that is a token shorter, the more the less often it was seen, and there a token counts by after
-  how many different tokens it came; how often it came counts for the longest contexts, and at a
-  title's beginning, where nothing else can stand before.
-- Nothing is learned by steps: its tables are made from the training tokens in one pass.
+  https://doi.org/10.1006/csla.1999.0128). A context passes part of its probability on to the
+  context one token shorter, a larger part the less often it was seen. In a shorter context, an
+  n-gram's count is the number of different tokens seen before it; its frequency counts only in the
+  longest contexts, and at the beginning of a title, where nothing else can precede it.
+- Nothing is learned by gradient steps: the tables are built from the training tokens in one pass.
 """
 
 import math
@@ -21,13 +21,13 @@ ORDER = 5  # tokens of the longest n-gram
 
 
 class Counts(nn.Module):
-    """Modified Kneser–Ney over the stream `ids` (N,), titles that end with `<eos>`.
+    """Modified Kneser–Ney over the stream `ids` (N,) of titles, each ended by `<eos>`.
 
-    `vocab_size` is the number of tokens V, `order` the length of the longest n-gram, `ngrams` how
-    many different ones there are. The context of a token is what stands before it in its title, the
-    `<eos>` before the title as its first; what is known of a title beside its tokens is not read.
+    `vocab_size` is the number of tokens V, `order` the length of the longest n-gram, `ngrams` the
+    number of different n-grams. The context of a token is what precedes it in its title, beginning
+    with the `<eos>` before the title; what is known about a title besides its tokens is not read.
 
-    Raises ValueError where there are no tokens, and where a context does not fit 63 bits: V to the
+    Raises ValueError if there are no tokens, or if a context does not fit into 63 bits: V to the
     (order - 1) is too large.
     """
 
@@ -75,7 +75,7 @@ class Counts(nn.Module):
         return p.view(shape)
 
     def reach(self, x: Tensor) -> Tensor:
-        """Return of how many tokens the longest context at x (B, T, …) is that was seen: (B, T)."""
+        """Return the length in tokens of the longest seen context at each x (B, T, …): (B, T)."""
         return sum((row >= 0).long() for row in self._rows(x)) - 1
 
     def _rows(self, x):
@@ -113,12 +113,12 @@ def _find(table, keys):
 
 
 def _levels(ids, vocab_size, order):
-    """The tables of each length of context that the titles have, by name.
+    """The tables, by name, for each length of context that occurs in the titles.
 
-    `contexts` (C,), sorted: a number for each context; `left` (C,): how much of its probability it
-    leaves to the context one token shorter; `entries` (E,), sorted: the context's row times V plus
-    the token, for each n-gram; `above` (E,): what an n-gram has of its own; `starts` (C + 1,):
-    where the entries of a context begin.
+    `contexts` (C,), sorted: a number for each context; `left` (C,): the share of its probability
+    that it leaves to the context one token shorter; `entries` (E,), sorted: for each n-gram, its
+    context's row times V plus its token; `above` (E,): an n-gram's own probability; `starts` (C +
+    1,): where the entries of each context begin.
     """
     before = np.concatenate(([EOS_ID], ids[:-1])).astype(np.int64)
     places = np.arange(len(ids))
@@ -162,10 +162,10 @@ def _levels(ids, vocab_size, order):
 
 
 def _discounts(counts):
-    """What is taken off a count of 0, 1, 2 and 3 or more: (4,).
+    """The discounts of counts of 0, 1, 2 and 3 or more: (4,).
 
-    As Chen and Goodman estimate it, and half of the count where that cannot be, for want of counts
-    or because it comes to nothing: so that every context leaves something over.
+    As Chen and Goodman estimate them, or half of the count where that is impossible, for lack of
+    counts or because the estimate is not positive, so that every context leaves something over.
     """
     n = np.bincount(np.minimum(counts, 5), minlength=6).astype(float)
     taken = [0.0, 0.5, 1.0, 1.5]

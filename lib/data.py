@@ -1,13 +1,13 @@
 """Stories → titles → split.
 
-- Three sources: `hub` (the challenge's own stories), a file (a table or a text, as `lib.readers`
-  reads them), and `synthetic` (made headlines, for the `smoke` preset and the tests).
+- Three sources: `hub` (the challenge's own stories), a file (a table or plain text, see
+  `lib.readers`), and `synthetic` (made-up headlines, for the `smoke` preset and the tests).
 - All rows are permuted, then unusable titles are dropped and counted, then the first `num_titles`
   are split; the next 10,000 are the test titles. The permutation is that of
   `datasets.Dataset.shuffle(seed=1337)`, so that the hub's rows give the challenge's own split.
-- Titles stay in Arrow memory until they are chosen: four million rows cost seconds and no more than
-  their own bytes.
-- Where a story links to and when it was posted is read only for who asks.
+- Titles stay in Arrow memory until they are selected: four million rows take seconds, and no more
+  memory than their own bytes.
+- A story's link and time of posting are read only on request.
 """
 
 import errno
@@ -58,13 +58,13 @@ class Titles:
 def load_titles(config, stories: str, origins: bool = False) -> Titles:
     """Read, permute, clean and split the titles that `config` asks for.
 
-    `stories` is `hub`, `synthetic` (preset `smoke` only) or the path of a file, as `find_stories`
-    takes it. A title is unusable, thus dropped and counted, when it is null, empty after stripping,
-    or not valid UTF-8 (a lone surrogate is not). With `origins`, where each title comes from is
-    read as well, of the columns `url` and `time`.
+    `stories` is `hub`, `synthetic` (preset `smoke` only) or the path of a file (see
+    `find_stories`). A title is unusable, and so dropped and counted, if it is null, empty after
+    stripping, or not valid UTF-8 (a lone surrogate is not). With `origins`, each title's origin is
+    read as well, from the columns `url` and `time`.
 
-    Raises ValueError for stories that cannot be used, FileNotFoundError for those that are not
-    there, ConnectionError for a hub that cannot be reached.
+    Raises ValueError if the stories cannot be used, FileNotFoundError if they do not exist,
+    ConnectionError if the hub cannot be reached.
     """
     more = COLUMNS if origins else ()
     if not stories:

@@ -1,9 +1,9 @@
-"""What is drawn of a trained model, computed when it is trained and kept beside its record.
+"""What the figures show of a trained model, computed once it is trained, kept beside its record.
 
-- `results/<preset>/<step>/<name>.json`, small files: who draws or compares steps later needs no
-  weights, and no stories.
-- `titles`: the loss of each validation and test title, in their order. `words`: the mean loss of a
-  word by its place in a validation title. `headlines`: a few validation titles token by token.
+- Small files, `results/<preset>/<step>/<name>.json`: drawing or comparing steps later needs neither
+  weights nor stories.
+- `titles`: the loss of each validation and test title, in order. `words`: the mean loss of a word
+  by its position in a validation title. `headlines`: a few validation titles token by token.
   `samples`: titles that the model wrote.
 """
 
@@ -48,10 +48,10 @@ def details(run) -> dict:
 
 
 def batch_sweep(run, count: int = 16) -> list[dict]:
-    """Return what the challenge's loss of a trained model is at other batches of its evaluation.
+    """Return the challenge's loss of a trained model at other batch sizes of its evaluation.
 
-    `[{batch, official, coverage, full_coverage}]` in nats per character, at `count` batches or
-    fewer, from 1 to the largest of which a span fits; the windows stay `block_size` long.
+    `[{batch, official, coverage, full_coverage}]` in nats per character, at `count` batch sizes or
+    fewer, from 1 to the largest for which a span fits; the windows stay `block_size` long.
     """
     block, chars = run.config.block_size, characters(run.titles.val)
     largest = (len(run.val_ids) - 1) // block

@@ -1,4 +1,4 @@
-"""Which device a run is trained on, what it can do, and what its record says of it."""
+"""Which device a run is trained on, what it can do, and what the run's record says about it."""
 
 import os
 import platform

@@ -1,9 +1,9 @@
 """Dropout from few random bits: on a CPU, drawing a number for each element costs more than the
 product that it masks.
 
-- Sixteen bits decide for an element, four elements to a draw, so that the rate is a multiple of
-  2⁻¹⁶; what is kept is divided by the share that is kept.
-- On other devices, PyTorch's own.
+- Sixteen bits decide each element, four elements per draw, so that the rate is a multiple of 2⁻¹⁶;
+  elements that are kept are divided by the share that is kept.
+- Other devices use PyTorch's own dropout.
 Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html
 """
 

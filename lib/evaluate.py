@@ -1,15 +1,15 @@
-"""The losses of the book, all from one thing: the negative log-likelihood of each token, in nats.
+"""The losses of the book, all computed from the negative log-likelihood of each token, in nats.
 
 - `official` is the challenge's own `evaluate()`. It drops the last partial span of tokens but
-  divides by all characters, so it depends on where that span begins. `coverage` says how many of
-  the tokens it scored, and is always shown beside it.
+  divides by all characters, so it depends on where that span begins. `coverage` is the fraction of
+  the tokens that it scored, and is always shown beside it.
 - `full_coverage` predicts every token exactly once, in windows as long as the model's own that end
   where titles end. The report ranks by it.
-- `bits_per_byte` is the same likelihood against the size of the text in bytes, which compressors
-  are measured by as well.
+- `bits_per_byte` is the same likelihood per byte of text, the unit in which compressors are
+  measured as well.
 
-Evaluation is with dropout off, and adapts to nothing that it scores. It is in fp32, but for the
-points of a curve on the way, which may be in the run's own precision.
+Evaluation runs with dropout off and does not adapt to what it scores. It is in fp32, except for the
+points of a curve during training, which may be in the run's own precision.
 """
 
 import math
@@ -40,9 +40,9 @@ def size_in_bytes(titles: list[str]) -> int:
 def nll(model, x: Tensor, y: Tensor, bf16: bool = False, seen=None) -> Tensor:
     """Return the negative log-likelihood of targets y (B, T) after inputs x (B, T, …), in nats.
 
-    The result is float32 `(B, T)`, 0 where y is IGNORED; with `bf16` the products before it are
-    not. The model is left in the mode it came in. It is `lib.model.GPT`, or has a `hidden` and a
-    `head` as that. `seen(n)` is called after each n targets.
+    The result is float32, (B, T), and 0 where y is IGNORED; with `bf16` the products before it are
+    in bf16. The model keeps the mode it was in. It is a `lib.model.GPT`, or has the same `hidden`
+    and `head`. `seen(n)` is called whenever n more targets have been scored.
     """
     training, counts = model.training, getattr(model, "counts", None)
     model.eval()
@@ -74,9 +74,9 @@ def official(
 ) -> tuple[float, float]:
     """Return the challenge's loss in nats per character, and its coverage of `ids` (N,).
 
-    Spans of `block_size × batch_size + 1` tokens, none overlapping; in each, all but the first
-    token are predicted; the last partial span is dropped. (nan, 0.0) where no span fits. `known`
-    (titles, F) is what the model is told of each title.
+    Spans of `block_size × batch_size + 1` tokens, without overlap; in each, all tokens but the
+    first are predicted; the last partial span is dropped. Returns (nan, 0.0) if no span fits.
+    `known` (titles, F) is what the model is told about each title.
     Source: `evaluate()` of https://github.com/maincodehq/mainrun.
     """
     span = block_size * batch_size + 1
@@ -92,10 +92,10 @@ def official(
 def token_losses(model, ids: Tensor, block_size: int, bf16=False, seen=None, known=None) -> Tensor:
     """Return the negative log-likelihood of every token of `ids` (N,), once each, in nats.
 
-    Consecutive windows of at most `block_size` tokens, each ending where a title does, so that no
-    title is torn from its beginning; only a title longer than a window is cut. A token's context is
-    what stands before it in its window, and the one token before the window: `<eos>`. `known`
-    (titles, F) is what the model is told of each title.
+    Consecutive windows of at most `block_size` tokens, each ending where a title ends, so that no
+    title is separated from its beginning; only a title longer than a window is cut. A token's
+    context is everything before it in its window, and the one token before the window: `<eos>`.
+    `known` (titles, F) is what the model is told about each title.
     """
     bounds = torch.tensor(cuts(ids, block_size), device=ids.device)
     x, y = windows(ids, bounds, block_size, known)
@@ -115,8 +115,8 @@ def bits_per_byte(nats: float, titles: list[str]) -> float:
 def unigram_losses(train_ids: np.ndarray, ids: np.ndarray, vocab_size: int) -> np.ndarray:
     """Return the negative log-likelihood of `ids` under the tokens' frequencies in `train_ids`.
 
-    In nats, one a token; one is added to each count, so that a token never seen costs something
-    finite (Laplace).
+    In nats, one value per token. One is added to each count, so that an unseen token has a finite
+    loss (Laplace).
     """
     counts = np.bincount(train_ids, minlength=vocab_size) + 1
     return -np.log(counts / counts.sum())[ids]

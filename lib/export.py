@@ -1,12 +1,12 @@
 """A trained model in 8 bits, as one file that a browser loads: `results/<preset>/<step>/model.bin`.
 
-- The file: how long its header is (4 bytes, little-endian), the header (JSON), then the numbers,
-  each tensor at a multiple of 16 bytes.
-- A matrix is int8, and each of its rows has a float32 that it is multiplied by: its largest number
-  is 127. A vector is float32.
-- Of a model that sees more than titles the header has what it is told, which a browser tells it as
-  `lib.context` does.
-- What reads it is `widget/`, which knows three of the tokenizers and `lib.model`'s own positions.
+- The file: the length of its header (4 bytes, little-endian), the header (JSON), then the numbers,
+  each tensor starting at a multiple of 16 bytes.
+- A matrix is int8 with a float32 scale per row, by which the row is multiplied: the row's largest
+  absolute value is 127. A vector is float32.
+- For a model that sees more than titles, the header also holds what it is told, which the browser
+  encodes as `lib.context` does.
+- It is read by `widget/`, which supports three of the tokenizers and `lib.model`'s own positions.
 """
 
 import json
@@ -28,11 +28,11 @@ SHAPE = ("n_head", "position", "norm")  # the settings that the tensors do not t
 
 
 def write_model(out: str | Path, model: GPT, tokenizer: Tokenizer, record: dict) -> bool:
-    """Write the model of `record` for the browser beside it, if the widget can run it.
+    """Write the model of `record` for the browser, beside the record, if the widget can run it.
 
-    Where it cannot, a line says why, and no other model's file is left there. Returns whether it
-    was written. Of a model that sees more than titles, what it is told is read from its weights,
-    `results/<preset>/<step>.pt`, which are written before.
+    If it cannot, a line says why, and no other model's file is left there. Returns whether it was
+    written. For a model that sees more than titles, what it is told is read from its weights,
+    `results/<preset>/<step>.pt`, which must be written first.
     """
     path = results(out, record["preset"], f"{record['step']}/model", ".bin")
     if why := _unknown(model, tokenizer):

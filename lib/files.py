@@ -1,10 +1,9 @@
 """Files that a run leaves: written whole or not at all, read, and checked against a schema.
 
-- A file is written beside its place under another name, flushed, and renamed. So a
-  full disk or a kill leaves what was there before, and nothing half written under its name.
-- One process at a time writes into a folder that is `held`.
-- What is JSON is checked when it is written and when it is read; what is wrong is said
-  with the file's name and the place in it.
+- A file is written beside its final path under a temporary name, flushed, and renamed. A full disk
+  or a kill thus leaves the previous file, and nothing half written under its name.
+- Only one process at a time writes into a folder that is `held`.
+- JSON is checked when written and when read; an error names the file and the place in it.
 """
 
 import errno

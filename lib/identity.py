@@ -1,10 +1,10 @@
-"""Which run a run is: all that its numbers depend on, by name, so that two can be compared.
+"""A run's identity: everything its numbers depend on, by name, so that two can be compared.
 
-- The code that trains and measures, compared as a syntax tree without docstrings and comments:
-  a file that was only reformatted is the same code.
-- What a notebook brings itself: its functions, and whatever of its own they reach.
+- The code that trains and measures, compared as a syntax tree without docstrings and comments: a
+  file that was only reformatted is the same code.
+- What a notebook defines itself: its functions, and whatever of its own they reach.
 - The titles, the trained tokenizer, the settings, PyTorch's version, the device, the precision and,
-  on a CPU, the number of threads, which decides in what order sums are taken.
+  on a CPU, the number of threads, which determines the order of summation.
 """
 
 import ast
@@ -20,8 +20,8 @@ import types
 
 from .files import BOOK, as_json
 
-# Not these: their outcome is compared itself (settings, titles, what is told of them), or no
-# number depends on them.
+# Not compared as code: their results are compared instead (settings, titles, what is told about
+# them), or no number depends on them.
 NOT_COMPARED = {
     "__init__", "config", "steps", "data", "readers", "origins", "synthetic", "context", "files",
     "identity", "checkpoint", "compression", "colab", "published", "export",
@@ -29,7 +29,7 @@ NOT_COMPARED = {
 
 
 def digest(value) -> str:
-    """Return the first 16 digits of the SHA-256 of bytes, or of what JSON can hold."""
+    """Return the first 16 hex digits of the SHA-256 of `value`: bytes, or what JSON can hold."""
     if not isinstance(value, bytes):
         value = json.dumps(as_json(value), sort_keys=True, ensure_ascii=False).encode()
     return hashlib.sha256(value).hexdigest()[:16]
@@ -48,12 +48,13 @@ def modules() -> dict[str, str]:
 
 
 def identity(config, titles, tokenizer, device, bf16: bool, known=None, **functions) -> dict:
-    """Return what a run's numbers depend on, as a dictionary of what JSON can hold.
+    """Return everything a run's numbers depend on, as a dictionary of what JSON can hold.
 
-    `known` is what the model is told of the titles, an array for each part, if anything.
+    `known` is what the model is told about the titles, one array for each part, if anything.
 
-    `functions` are what a notebook brings; None, and whatever `lib` has itself, is left out. So is
-    a copy of what `lib` has: a notebook that shows a function trains the run that others import.
+    `functions` are those that a notebook brings; None and `lib`'s own functions are left out. So is
+    a copy of one of `lib`'s: a notebook that shows a function trains the same run as one that
+    imports it.
     """
     import torch  # the command line reads digests, and needs no PyTorch
 
@@ -82,9 +83,9 @@ def function_of(thing) -> str:
 
 
 def commit() -> str | None:
-    """Return the commit that this code is of, with -dirty where `lib` was changed since.
+    """Return the commit of this code, with -dirty if `lib` has changed since.
 
-    What a run before has left, records and figures, is no change of the code.
+    Records and figures that earlier runs have left do not count as changes.
     """
 
     def git(*words):

@@ -1,14 +1,14 @@
-"""A GPT-2-style decoder, as the challenge has it, with the options the steps turn on.
+"""A GPT-2-style decoder, as in the challenge, with options that the steps turn on.
 
 - pre-norm: LayerNorm with bias, or RMSNorm
 - positions: learned and added to the input, or rotary (RoPE) on queries and keys
-- exact GELU, MLP four times as wide, biases everywhere but on the head, or nowhere
+- exact GELU, MLP four times as wide, biases everywhere except on the head, or nowhere
 - the head shares the token embedding's weights
-- attention on every token before, or only on those of the same title; by PyTorch's SDPA, which
-  picks the fastest kernel the device has, but on a CPU with dropout, where SDPA has none
-- heads whose output is gated by their own input, branches scaled by a learned vector
-- what is known of a title beforehand added to the input where it begins
-- counted n-grams (`lib.counts`) mixed with what the network expects, once it is trained
+- attention to all previous tokens, or only to those of the same title; by PyTorch's SDPA, which
+  picks the device's fastest kernel, except on a CPU with dropout, for which SDPA has none
+- heads whose output is gated by their own input, residual branches scaled by a learned vector
+- what is known about a title beforehand, added to the input where the title begins
+- counted n-grams (`lib.counts`), mixed with the network's predictions once it is trained
 """
 
 import math
@@ -41,19 +41,19 @@ def rope(x, base=10_000.0):
 
 
 def within_titles(ids: Tensor) -> Tensor:
-    """Return where a token of ids (B, T) may look: back as far as the `<eos>` before its title.
+    """Return the attention mask of ids (B, T): back to the `<eos>` before the token's own title.
 
-    The mask is (B, 1, T, T), True where the token of the row may look at that of the column.
+    The mask is (B, 1, T, T), True where the row's token may attend to the column's.
     """
     title = (ids == EOS_ID).cumsum(1)
     return (title[:, :, None] == title[:, None, :]).tril()[:, None]
 
 
 class Attention(nn.Module):
-    """Causal self-attention: (B, T, n_embd) → (B, T, n_embd), where `mask` allows if there is one.
+    """Causal self-attention: (B, T, n_embd) → (B, T, n_embd), restricted by `mask` if there is one.
 
-    With a gate, what a head brings is multiplied by a sigmoid of the input: by one number for each
-    of its channels, or by one for the whole head.
+    With a gate, each head's output is multiplied by a sigmoid of a linear map of the input: one
+    value for each of its channels, or one for the whole head.
     Qiu et al. 2025, https://arxiv.org/abs/2505.06708
     """
 
@@ -129,15 +129,15 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """The model: ids (B, T) → logits (B, T, vocab_size), T at most `config.window`.
 
-    `rotate` is the function that turns queries and keys by their position where
-    `config.position` is "rope"; a notebook may pass its own.
+    `rotate` rotates queries and keys by their position if `config.position` is "rope"; a notebook
+    may pass its own.
 
-    Given (B, T, 1 + F), it reads F numbers beside each token, of what is known there
-    (`lib.context`), and adds a vector for each: the embedding of a token, or, from `vocab_size` on,
-    one of `values` more. NOTHING adds none.
+    Given (B, T, 1 + F), the model reads F numbers with each token, for what is known there
+    (`lib.context`), and adds a vector for each: the embedding of a token or, from `vocab_size` on,
+    one of `values` extra vectors. NOTHING adds no vector.
 
-    Where it is given `counts` (`lib.counts.Counts`) and their `share`, it predicts the mixture, as
-    logarithms of probabilities.
+    Once `counts` (`lib.counts.Counts`) and their `share` are set, it predicts the mixture, as
+    log-probabilities.
     """
 
     def __init__(self, config: Config, vocab_size: int, rotate=rope, values: int | None = None):
@@ -153,7 +153,7 @@ class GPT(nn.Module):
         self.norm = _norm(config)
         self.head = nn.Linear(config.n_embd, vocab_size, bias=False)
         self.apply(_init)
-        # All 0: what is in no training title adds nothing, and no random number is drawn.
+        # All zeros: a value in no training title adds nothing, and no random numbers are drawn.
         told = values is not None
         self.values = nn.Parameter(torch.zeros(values, config.n_embd)) if told else None
         self.head.weight = self.embedding.weight
@@ -166,7 +166,7 @@ class GPT(nn.Module):
         return mixed(logits.float().log_softmax(-1), self.counts.distribution(ids), self.share)
 
     def hidden(self, ids: Tensor) -> Tensor:
-        """Return what the head reads, for ids (B, T) or (B, T, 1 + F): (B, T, n_embd)."""
+        """Return the head's input for ids (B, T) or (B, T, 1 + F): (B, T, n_embd)."""
         if ids.shape[1] > self.block_size:
             raise ValueError(f"{ids.shape[1]} tokens do not fit a block of {self.block_size}.")
         known = None

@@ -1,11 +1,11 @@
-"""What a training step minimises: cross-entropy, and with R-Drop how far two passes are apart.
+"""What a training step minimises: cross-entropy and, with R-Drop, how far two passes diverge.
 
-- The head and the loss go together, over so many tokens at a time, and the gradient of each part is
-  taken as it is made: on a CPU the logits of a whole batch, the largest thing there would be, are
-  never held. An NVIDIA GPU takes as many tokens at a time as a batch of `full` has.
-- R-Drop (Liang et al. 2021, https://arxiv.org/abs/2106.14448): with P and Q what the model expects
-  under two dropouts, a token costs (CE(P) + CE(Q)) / 2 + r_drop · (KL(P‖Q) + KL(Q‖P)) / 2, the mean
-  of both cross-entropies and r_drop times the mean of both divergences.
+- The head and the loss are computed together, a chunk of tokens at a time, each chunk's gradient
+  along with its loss: on a CPU the logits of a whole batch, which would be the largest tensor, are
+  never held in memory. On an NVIDIA GPU a chunk has as many tokens as a batch of `full`.
+- R-Drop (Liang et al. 2021, https://arxiv.org/abs/2106.14448): with P and Q the predictions under
+  two dropout masks, a token costs (CE(P) + CE(Q)) / 2 + r_drop · (KL(P‖Q) + KL(Q‖P)) / 2, the mean
+  of the two cross-entropies plus r_drop times the mean of the two divergences.
 """
 
 import torch
@@ -17,10 +17,10 @@ AT_ONCE = {"cuda": 8192, "cpu": 512}  # tokens; a CPU's caches hold less
 
 
 def losses(model, x: Tensor, y: Tensor, r_drop: float) -> tuple[Tensor, Tensor]:
-    """Return the mean cross-entropy in nats per token, and what is minimised.
+    """Return the mean cross-entropy in nats per token, and the objective to minimise.
 
-    x (B, T, …) and y (B, T) are inputs and targets, of which those that are IGNORED do not count.
-    With `r_drop` the batch goes through the model twice, under two dropouts.
+    x (B, T, …) and y (B, T) are inputs and targets; targets that are IGNORED do not count. With
+    `r_drop`, the batch goes through the model twice, under two dropout masks.
     """
     passes = 2 if r_drop else 1
     hidden = model.hidden(torch.cat([x] * passes)).reshape(passes, y.numel(), -1)

@@ -1,7 +1,8 @@
-"""The optimizers that the steps train with, and the schedules of their learning rates.
+"""The optimizers that the steps train with, and their learning-rate schedules.
 
-Muon is ours, not `torch.optim.Muon`, which takes its products in bfloat16 everywhere and one matrix
-at a time: on a CPU without bfloat16 that is most of a run, on a GPU hundreds of small launches.
+Muon is our own, not `torch.optim.Muon`, which computes its products in bfloat16 everywhere and one
+matrix at a time: on a CPU without bfloat16 they take most of a run's time, and on a GPU they are
+hundreds of small kernel launches.
 """
 
 import torch
@@ -14,10 +15,10 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # the coefficients of the quintic, as
 
 
 def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
-    """Return about the nearest orthogonal matrix to each of `matrices` (N, rows, columns).
+    """Return approximately the nearest orthogonal matrix to each of `matrices` (N, rows, columns).
 
-    From U S Vᵀ it makes U S' Vᵀ, with the S' near 1 (about 0.7 to 1.2), by `steps` of a
-    Newton–Schulz iteration; in bfloat16 where the device has it natively, in float32 elsewhere.
+    It turns U S Vᵀ into U S' Vᵀ, with the S' near 1 (about 0.7 to 1.2), by `steps` Newton–Schulz
+    iterations; in bfloat16 if the device has it natively, else in float32.
     """
     a, b, c = NEWTON_SCHULZ
     x = matrices.bfloat16() if use_bf16("auto", matrices.device) else matrices.float()
@@ -31,11 +32,12 @@ def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, orthogonalized: each step moves a matrix in all its directions alike.
+    """Orthogonalized momentum: each step moves a matrix equally in all its directions.
 
-    `params` are matrices. With m the mean of the gradients g, decaying at `momentum` a step, a
-    step is w ← (1 - lr · weight_decay) w - lr · √max(1, rows / columns) · O(momentum · m +
-    (1 - momentum) g), where O is `orthogonalize`. Matrices of one shape are taken together.
+    `params` are matrices. With m the moving average of the gradients g, which decays by `momentum`
+    per step, a step is w ← (1 - lr · weight_decay) w - lr · √max(1, rows / columns) ·
+    O(momentum · m + (1 - momentum) g), where O is `orthogonalize`. Matrices of the same shape are
+    processed together.
     Jordan et al. 2024, https://kellerjordan.github.io/posts/muon
     """
 
@@ -114,8 +116,8 @@ OPTIMIZERS = {"sgd": sgd, "adamw": get_optimizer, "muon": get_muon}
 def schedule(optimizer, config: Config, steps: int):
     """Return the scheduler that `config.schedule` names, for `steps` steps in all.
 
-    `cosine` is the challenge's: from the learning rate to 0 along a cosine. `wsd` rises along a
-    line for the fraction `warmup` of the steps, stays, and falls along a line to 0 for the
+    `cosine` is the challenge's: from the learning rate to 0 along a cosine. `wsd` rises linearly
+    for the fraction `warmup` of the steps, stays constant, and falls linearly to 0 over the
     fraction `decay` (Hu et al. 2024, https://arxiv.org/abs/2404.06395); `wsd_sqrt` falls as
     1 - √progress instead (Hägele et al. 2024, https://arxiv.org/abs/2405.18392).
     """

@@ -1,10 +1,9 @@
-"""Where a story comes from, as far as it is known before its headline is read.
+"""Where a story comes from, as far as that is known before its headline is read.
 
-- The site that it links to, the year and the month: an `Origin` is all of a row that goes further.
-  Not the path of the link, which often spells the headline, nor a subdomain; not points and
-  comments, which come later; nothing of the title.
-- A site is a registrable domain by the list of suffixes that comes with tldextract: nothing is
-  fetched.
+- The site that it links to, the year and the month: an `Origin` is all that is passed on from a
+  row. Not the path of the link, which often spells out the headline, nor a subdomain; not points
+  and comments, which come later; nothing from the title.
+- A site is a registrable domain, by the suffix list bundled with tldextract: nothing is downloaded.
 """
 
 import re
@@ -29,10 +28,10 @@ class Origin(NamedTuple):
 
 
 def origin(url: bytes | None, time: bytes | None) -> Origin:
-    """Return where a story comes from, of what its row has for its link and for when it was posted.
+    """Return where a story comes from, given its row's link and time of posting.
 
-    `time` is in seconds since 1970, or a date that begins as ISO 8601 has it, 2019-12-26. Before
-    the first of all stories nothing was posted: such a number means something else.
+    `time` is in seconds since 1970, or a date that begins as in ISO 8601, 2019-12-26. No story was
+    posted before FIRST_YEAR: a number from before it means something else.
     """
     return Origin(site_of(_text(url)), *_year_and_month(_text(time)))
 
@@ -40,8 +39,8 @@ def origin(url: bytes | None, time: bytes | None) -> Origin:
 def site_of(url: str | None) -> str | None:
     """Return the site of a link: its registrable domain, as people read it.
 
-    An IP address, or a name without a suffix, stands for itself. NO_LINK where there is no link,
-    None where it names no host.
+    An IP address, or a name without a suffix, is its own site. Returns NO_LINK if there is no link,
+    None if it names no host.
     """
     if not url:
         return NO_LINK

@@ -1,8 +1,8 @@
-"""What a model expects and writes, and where it is wrong, told so that tokenizers can be compared.
+"""What a model predicts, writes and gets wrong, in a form that compares across tokenizers.
 
-- Contexts are text. Where they end is decided by the baseline's tokenizer, so that the steps are
-  asked about the same words whatever their own tokens are.
-- Losses are told by the word, which is the same for every tokenizer; a token is not.
+- Contexts are text. The baseline's tokenizer decides where they end, so that all steps are asked
+  about the same words whatever their own tokens are.
+- Losses are given per word, which is the same for every tokenizer; a token is not.
 """
 
 import heapq
@@ -22,9 +22,9 @@ from .tokenizer import EOS, SPECIAL, Tokenizer, train_tokenizer
 
 @dataclass(frozen=True)
 class Context:
-    """Whole `titles`, then the `start` of another, of which `rest` is what really follows.
+    """Whole `titles`, then the `start` of one more, of which `rest` is the actual continuation.
 
-    `place` is where this one stands among the validation titles, after those.
+    `place` is the index of that last title among the validation titles, right after `titles`.
     """
 
     titles: list[str]
@@ -73,11 +73,11 @@ def predict(
 ) -> dict:
     """Return the `count` most probable next tokens after `context`, with their probabilities.
 
-    The context starts with an `<eos>`, as a title does in the validation stream, and keeps its
+    The context starts with an `<eos>`, as a title does in the validation stream, and is cut to its
     last `block_size` tokens. The result is `{context, top: [{token, p}], target}`, `target` being
-    the token that really follows. `known` (titles, F) is what the model is told of each of the
-    validation titles. A mark of capitals by itself says nothing: it comes with the
-    token after it, and the probability of both.
+    the token that actually follows. `known` (titles, F) is what the model is told about each
+    validation title. A mark of capitals means nothing by itself: it is shown with the token after
+    it, at their joint probability.
     """
     start, whole = tokenizer.encode([context.start, context.start + context.rest])
     ids = [tokenizer.eos_id, *tokenizer.stream(context.titles).tolist(), *start]
@@ -112,10 +112,10 @@ def first_words(
 ) -> list[dict]:
     """Return the `count` most probable first words of a title, `[{word, p}]`, the likeliest first.
 
-    `known` (1, F) is what the model is told of the title. The probability of a word is that of its
-    tokens, in its likeliest spelling, and of a word's end after them. Words are spelt from the
-    likeliest beginning on, by the fifty likeliest tokens after each, `most` beginnings at most,
-    until no other can be as likely as those found.
+    `known` (1, F) is what the model is told about the title. The probability of a word is that of
+    its tokens, in its likeliest spelling, times that of a word's end after them. The search extends
+    the likeliest beginning of a word by the fifty likeliest next tokens, for at most `most`
+    beginnings, until no other word can be as likely as those found.
     """
     device = next(model.parameters()).device
     spaced = torch.tensor([tokenizer.token(i)[:1] == " " for i in range(tokenizer.vocab_size)])
@@ -170,7 +170,7 @@ def word_losses(
 ) -> list[list[float] | None]:
     """Return the loss in nats of every word of each title, its `<eos>` last.
 
-    `by_token` is what `title_losses` gives. A word is what stands between two spaces, with the
+    `by_token` is the result of `title_losses`. A word is the text between two spaces, with the
     space before it; its loss is the sum over its tokens. A title with a token that reaches across a
     space is left out (None).
     """
@@ -207,11 +207,11 @@ def mean_by_place(by_word: list[list[float] | None], most: int = 14) -> list[dic
 def sample(
     model, tokenizer: Tokenizer, count: int, seed: int = 1337, known: Tensor | None = None
 ) -> list[str]:
-    """Return `count` titles that the model writes, each drawn token by token after an `<eos>`.
+    """Return `count` titles sampled from the model, each token by token after an `<eos>`.
 
-    `known` (`count` or more, F) is what it is told of each.
+    `known` (`count` or more, F) is what the model is told about each.
 
-    Temperature 1, nothing cut off; a title ends at `<eos>` or where the block is full.
+    Temperature 1, no truncation; a title ends at `<eos>` or where the block is full.
     """
     generator = torch.Generator().manual_seed(seed)
     device = next(model.parameters()).device

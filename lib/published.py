@@ -1,4 +1,4 @@
-"""What a notebook that is opened alone compares with: the records that come with the book."""
+"""The records that come with the book: what a notebook that is opened alone compares with."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ from .record import earlier, read_steps
 
 
 def home_of(out: str | Path, preset: str) -> Path:
-    """Return where the steps' records on `preset` are: `out`, or the book itself, said in a line.
+    """Return where the steps' records on `preset` are: `out`, else the book, saying so in a line.
 
-    Raises FileNotFoundError where neither has one, ValueError where one is damaged.
+    Raises FileNotFoundError if neither has one, ValueError if one is damaged.
     """
     for home in (Path(out), BOOK):
         try:
@@ -26,9 +26,9 @@ def home_of(out: str | Path, preset: str) -> Path:
 
 
 def steps_before(out: str | Path, record: dict) -> list[dict]:
-    """Return the steps before `record`'s that compare with it, of the book where `out` has none.
+    """Return the steps before `record`'s that compare with it, the book's where `out` has none.
 
-    Those of the book are called so in their title.
+    The book's are marked as published in their title.
     """
     own = earlier(out, record)
     names = {there["step"] for there in own}

@@ -1,9 +1,11 @@
-"""Files of headlines → a column of titles, and more if asked, each kind read whole or refused.
+"""A file of headlines → a column of titles, and more if asked; read completely or refused.
 
 - Tables with a column `title`, however it is capitalised: parquet, csv and tsv (separated by
-  commas, semicolons, tabs or |) and JSON lines. Text with a title a line. Any of them gzipped.
-- What is not what its name says is a ValueError that names the file, the fault and the mend.
-- Titles are bytes here: whether they are UTF-8 is asked when they are chosen.
+  commas, semicolons, tabs or |) and JSON Lines. Plain text with one title per line. Any of them
+  gzipped.
+- A file that is not what its name says raises a ValueError that names the file, the fault and the
+  remedy.
+- Titles are bytes here: whether they are UTF-8 is checked when they are selected (`lib.data`).
 """
 
 import csv
@@ -53,10 +55,10 @@ TEXT = (
 def read_file(path: Path, remedy: str, more: tuple[str, ...] = ()) -> list[pa.ChunkedArray]:
     """Return the titles of a file as a column of bytes, null where a row has none.
 
-    The columns called `more` come after it, likewise; a number is as it is written.
+    The columns named in `more` follow, likewise as bytes; a number is kept as it is written.
 
-    Raises ValueError that names the file and ends in `remedy`, for any damage; OSError where there
-    is no room to unpack it.
+    Raises ValueError, naming the file and ending in `remedy`, for any damage; OSError if there is
+    no room to unpack it.
     """
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     zipped = suffixes[-1:] == [".gz"]

@@ -1,7 +1,7 @@
-"""The run record: one JSON file that holds all that a page or a figure says of a run.
+"""The run record: one JSON file with everything that a page or a figure says about a run.
 
-- It lies at `results/<preset>/<step>.json`, checked against a schema when it is written and read.
-- The weights beside it are not published. The record has their digest, so that the two are one.
+- It is `results/<preset>/<step>.json`, checked against a schema when it is written and read.
+- The weights beside it are not published. The record holds their digest, to tie the two together.
 """
 
 import hashlib
@@ -105,9 +105,9 @@ SCHEMA = exactly(
 def make_record(run: Run, step: str, title: str, kept: dict | None = None) -> dict:
     """Return the record of `run`: its losses on validation and test titles, and predictions.
 
-    `step` is the record's place under `results/` ("02_adamw", "ablations/rope"), `title` what
-    people read. A step is scored on the test titles; an arm of a comparison is not, so that nothing
-    is chosen by them. `kept` is what `lib.details` keeps of a step, if it is there already.
+    `step` is the record's place under `results/` ("02_adamw", "ablations/rope"), `title` its title
+    for readers. A step is scored on the test titles; an arm of a comparison is not, so that nothing
+    is chosen by them. `kept` is what `lib.details` returned for a step, if already there.
     """
     titles, tokenizer, config = run.titles, run.tokenizer, run.config
     last = run.curve[-1]
@@ -188,10 +188,10 @@ def check_record(record: dict, name: str) -> dict:
 
 
 def save(run: Run, out: str | Path, step: str, title: str | None = None) -> dict:
-    """Write the weights of `run`, what is kept beside its record, and the record; return that.
+    """Write the weights of `run`, its details and its record; return the record.
 
-    All is under `out/results/<preset>/`, a step's weights in 8 bits as well (`lib.export`), each
-    file whole or not at all. `step` is the record's name, `title` what people read.
+    All are under `out/results/<preset>/`, a step's weights in 8 bits as well (`lib.export`), each
+    file whole or not at all. `step` is the record's name, `title` its title for readers.
     """
     weights = io.BytesIO()
     state = {
@@ -241,8 +241,8 @@ def read_record(out: str | Path, preset: str, step: str) -> dict:
 def read_steps(out: str | Path, preset: str) -> list[dict]:
     """Return the records of all steps on `preset` under `out`, in order.
 
-    A step whose model sees more than titles is not among them: it cannot be ranked with them.
-    Raises FileNotFoundError where there is none, ValueError where their losses do not compare.
+    A step whose model sees more than titles is left out: it cannot be ranked with the others.
+    Raises FileNotFoundError if there are none, ValueError if their losses cannot be compared.
     """
     records = _steps(out, preset)
     if not records:
@@ -268,10 +268,10 @@ def refuse_other_stories(records: list[dict], titles: Titles) -> None:
 
 
 def load_model(out: str | Path, preset: str, step: str) -> tuple[GPT, Tokenizer]:
-    """Return the trained model and tokenizer of `step` on `preset`, both as `lib` itself has them.
+    """Return the trained model and tokenizer of `step` on `preset`, as `lib`'s own classes.
 
-    Raises FileNotFoundError where no weights lie beside the record, ValueError where they are not
-    those that the record was made of.
+    Raises FileNotFoundError if there are no weights beside the record, ValueError if they are not
+    those that the record was made from.
     """
     record, path = read_record(out, preset, step), results(out, preset, step, ".pt")
     shown = f"results/{preset}/{step}.pt"

@@ -1,9 +1,9 @@
-"""What each step changes of the one before it, and what was tried on the way: data only.
+"""What each step changes in the one before it, and what was tried along the way: data only.
 
-Names and values are those of `lib.config.Config`; `vocab_factor` multiplies the
-vocabulary. `lib.config.load_step` makes a configuration of them, so that each step runs
-on each preset. A new step goes to the end of STEPS. In the book 02_adamw is step one, 03_rope_vocab
-step two, 04_lowest_loss step three, 05_counting step four and 06_context step five.
+Names and values are those of `lib.config.Config`; `vocab_factor` multiplies the vocabulary size.
+`lib.config.load_step` turns them into a configuration, so that each step runs on each preset. A new
+step goes at the end of STEPS. In the book, 02_adamw is step one, 03_rope_vocab step two,
+04_lowest_loss step three, 05_counting step four and 06_context step five.
 """
 
 STEP_TWO_VOCAB = {
@@ -56,9 +56,9 @@ STEPS = {
     "05_counting": {"title": "Counted n-grams", "changes": {"counts": 0.2}},
 }
 
-# Step five: step three, told where a story comes from before its headline. It is none of
+# Step five: step three, told where a story comes from before its headline. It is not one of
 # STEPS: a model that sees more than titles cannot be ranked with them, and no step builds
-# on it. On `smoke` it is to run, not to learn: an epoch of a few steps.
+# on it. On `smoke` it only has to run, not to learn: one epoch of a few steps.
 CONTEXT = {
     "notebook": "06_context",
     "title": "More context",
@@ -84,11 +84,11 @@ CONTEXT = {
 }
 
 # The best public result, https://github.com/arshchawla21/mainrun: sweep 15 of 23 June
-# 2026, muon_weight_decay 0.1, setting by setting from its config.json and its code. At
-# the preset's own depth and width, and half of its tokens a step, which on `full` are
-# the recipe's 4,096; with the preset's vocabulary, 16,000 on `full` as it has; its own
-# 12 layers are PUBLIC_BEST_OWN, on `full` only. What else differs is exact to a step, as
-# its warm-up and decay are whole numbers of steps, or to a digit (`lib/tokenizer.py`).
+# 2026, muon_weight_decay 0.1, setting by setting from its config.json and its code. Depth,
+# width and vocabulary are the preset's, and a step has half of the preset's tokens: on `full`,
+# the recipe's vocabulary of 16,000 and its 4,096 tokens a step. Its own 12 layers are
+# PUBLIC_BEST_OWN, on `full` only. All else matches to a step, as its warm-up and decay are
+# whole numbers of steps, or to a digit (`lib/tokenizer.py`).
 PUBLIC_BEST, PUBLIC_BEST_OWN = "public_best", "public_best_own"
 # With what a search on `small` found for it there, each value to two digits.
 PUBLIC_BEST_TUNED = "public_best_tuned"
@@ -226,11 +226,11 @@ LEVERS = {
     },
 }
 
-# What `search` tunes together, by the step or recipe whose settings it starts from. A pair
-# is a range, with "log" where it is searched by its logarithm; a list is what may be chosen.
-# A name that ends in _factor multiplies the step's own value, so that a search serves every
-# preset. Depth and width are the preset's own. The recipe's is there to give it the chance that
-# step three had on a small preset.
+# What `search` tunes jointly, by the step or recipe whose settings it starts from. A pair is
+# a range, with "log" if it is searched on a log scale; a list holds the allowed choices. A name
+# that ends in _factor multiplies the step's own value, so that one search serves every preset.
+# Depth and width are the preset's own. The public recipe is searched too, to give it the chance
+# that step three had on a small preset.
 SEARCHES = {
     "04_lowest_loss": {
         "muon_learning_rate": (0.005, 0.08, "log"),

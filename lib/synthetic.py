@@ -1,15 +1,15 @@
-"""Headlines made of parts: what the `smoke` preset and the tests read instead of real stories.
+"""Headlines built from parts: what the `smoke` preset and the tests read instead of real stories.
 
 - Seeded: the same headlines on every machine, with every Python.
-- Skewed: the k-th template, topic or word of a list is drawn with probability ∝ 1 / (k + 1),
-  much as the words of a language are.
-- Coherent: a headline draws a topic first, and its things, tasks, adjectives, companies and
-  products are that topic's, so that a model which looks back within a headline predicts better
-  than one that only counts words.
+- Skewed: the k-th template, topic or word of a list is drawn with probability ∝ 1 / (k + 1), much
+  as the words of a language are.
+- Coherent: a headline first draws a topic, which supplies its things, tasks, adjectives, companies
+  and products, so that a model that looks back within a headline predicts better than one that only
+  counts words.
 - Invented: companies and products are made of syllables; no person and no real title occurs.
-- Each comes from somewhere, and that matters: a company's news from its own site or from that of
-  its topic, a product from a site that many share, a question from nowhere; what names a year is of
-  that year or the next. The path of a link spells the headline.
+- Each has an origin, and it matters: a company's news comes from its own site or its topic's, a
+  product from a site that many share, a question from none; a headline that names a year is from
+  that year or the next. The path of a link spells out the headline.
 """
 
 import re

@@ -1,18 +1,18 @@
 """Titles to token ids and back, by any of five trained tokenizers.
 
-- `bpe`: the challenge's own, byte-level BPE of the `tokenizers` library at its defaults. It puts a
-  space before each title.
-- `unigram`: the same library's unigram model, on the same bytes; the best public result has it.
-- `sp_bpe`: sentencepiece's BPE, identity normalisation, no dummy prefix, whitespace kept.
-  Characters that are unknown, or too many for the vocabulary, are bytes. A title that holds U+2581,
-  sentencepiece's own sign for a space, cannot come back.
-- `sp_unigram`: sentencepiece's unigram model, likewise; it cuts a title in the most probable way,
-  never in another.
-- `sp_bpe_case`: `sp_bpe` with inline casing: on titles in small letters, a mark before each letter
-  or word that was in capitals, so that a word has the same tokens however it is written
-  (`lib.casing`). It puts a space before each title, so that the first word has them as well.
-- A title is encoded by itself and the id of `<eos>` appended, so that `<eos>` written in a title is
-  only text.
+- `bpe`: the challenge's own, byte-level BPE from the `tokenizers` library at its defaults. It puts
+  a space before each title.
+- `unigram`: the same library's unigram model, on the same bytes; the best public result uses it.
+- `sp_bpe`: sentencepiece's BPE, with identity normalisation, no dummy prefix, and whitespace kept.
+  Characters that are unknown, or for which the vocabulary has no room, become bytes. A title that
+  contains U+2581, sentencepiece's own symbol for a space, cannot be restored by decoding.
+- `sp_unigram`: sentencepiece's unigram model with the same settings; it always cuts a title in the
+  most probable way.
+- `sp_bpe_case`: `sp_bpe` with inline casing (`lib.casing`): titles in lower case, with a mark
+  before each letter or word that was in capitals, so that a word has the same tokens however it is
+  written. It puts a space before each title, so that this holds for the first word as well.
+- Each title is encoded on its own and the id of `<eos>` appended, so that a literal `<eos>` in a
+  title is only text.
 """
 
 import io
@@ -159,10 +159,10 @@ def _byte_level(config, texts):
 
 
 def _in_order(state):
-    """A unigram model's state without what differs from one training to the next.
+    """A unigram model's state, without what varies from one training to the next.
 
-    The library sums in the order of a hash table: the last digits of the scores differ, and so does
-    which of the letters that it keeps for completeness gets which of the lowest scores.
+    The library sums in the order of a hash table: the last digits of the scores vary, and so does
+    which of the lowest scores goes to which of the letters that it keeps for completeness.
     """
     state = json.loads(state)
     vocab = state["model"]["vocab"]
@@ -204,11 +204,11 @@ def _sentencepiece(config, texts):
 
 
 def _without_rare(texts, vocab_size):
-    """The texts cut where a character stands that the vocabulary has no room for.
+    """The texts, split at characters that the vocabulary has no room for.
 
-    Such characters are then read as bytes. sentencepiece's own setting for that, its
-    `character_coverage`, may leave out 2 % of a text at most, where Chinese in a small vocabulary
-    leaves out more. A quarter of the room is kept for what is longer than a character.
+    Such characters are then read as bytes. sentencepiece's own setting for this,
+    `character_coverage`, can leave out at most 2 % of a text, where Chinese in a small vocabulary
+    leaves out more. A quarter of the room is reserved for pieces longer than a character.
     """
     room = max(0, vocab_size - 256 - len(SPECIAL) - len(MARKS)) * 3 // 4
     common = Counter(chain.from_iterable(texts)).most_common(room)

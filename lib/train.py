@@ -1,17 +1,17 @@
 """The training loop: seven epochs over the training titles.
 
-- What a batch is, is told in `lib.batches`; how the learning rate moves, in `lib.optim`. Gradients
-  are clipped at a global norm.
-- What is minimised is told in `lib.objective`.
-- With `ema`, a moving average of the weights is what is measured and what is left at the end.
-- The validation loss is measured after the first step, `evals_per_epoch` times an epoch, and at
-  the end: there in fp32, before in the run's own precision. Between evaluations no loss is read
-  back from a GPU.
-- The same seed on the same machine gives the same numbers; on a CPU bit for bit, at one number of
-  threads.
-- What the model is told of a title beforehand is in `lib.context`.
-- Counted n-grams (`lib.counts`) are no part of the training: the trained model gets them.
-- Given a folder, it leaves a checkpoint at each evaluation and continues from the newest there.
+- Batches come from `lib.batches`, the learning-rate schedule from `lib.optim`. Gradients are
+  clipped at a global norm.
+- The objective that is minimised is defined in `lib.objective`.
+- With `ema`, a moving average of the weights is what is evaluated, and what is returned at the end.
+- The validation loss is measured after the first step, `evals_per_epoch` times an epoch, and at the
+  end: at the end in fp32, before that in the run's own precision. Between evaluations, no loss is
+  read back from a GPU.
+- The same seed on the same machine gives the same numbers; on a CPU bit for bit, for a fixed number
+  of threads.
+- What the model is told about a title beforehand is defined in `lib.context`.
+- Counted n-grams (`lib.counts`) take no part in training: they are added to the trained model.
+- Given a folder, it leaves a checkpoint there at each evaluation and continues from the newest one.
 """
 
 import json
@@ -44,11 +44,12 @@ modules()  # before any of them can be edited
 
 @dataclass
 class Run:
-    """What `train` gives back: the trained model and all that was measured on the way.
+    """What `train` returns: the trained model and everything measured along the way.
 
-    `curve` has a point for each evaluation: `step`, `epoch`, `train` (mean loss since the point
-    before, nats per token), `official` and `full_coverage` (nats per character), `coverage`.
-    `created`, `speed` and `environment` are those of the training, whenever this was read back.
+    `curve` has a point for each evaluation: `step`, `epoch`, `train` (mean loss since the previous
+    point, nats per token), `official` and `full_coverage` (nats per character), `coverage`.
+    `created`, `speed` and `environment` describe the training itself, even where the run was read
+    back later.
     """
 
     config: Config
@@ -63,9 +64,9 @@ class Run:
     speed: dict  # seconds, tokens_per_second, peak_memory_bytes (a CPU's: the process's so far)
     environment: dict  # device, torch, python, precision, threads, commit
     identity: dict  # see `lib.identity`
-    accepted: list[str]  # what of it differed where the run was continued, and was vouched for
-    resumed: int  # the step that it continued from: 0 for none, `steps` where it was finished
-    known: Known | None = None  # what the model is told of a title before it; None: nothing
+    accepted: list[str]  # which of it differed when the run was continued, and was accepted
+    resumed: int  # the step that it continued from: 0 for a new run, `steps` if already finished
+    known: Known | None = None  # what the model is told about a title beforehand; None: nothing
 
     def told(self, of) -> Tensor | None:
         """Return what the model is told of titles, as `lib.context.told` has it."""
@@ -84,22 +85,22 @@ def train(
     resume: str = "same",
     quiet: bool = False,
 ) -> Run:
-    """Train a model on `titles.train`, measuring it on `titles.val` on the way.
+    """Train a model on `titles.train`, evaluating it on `titles.val` along the way.
 
-    `get_optimizer(model, config)`, which returns one optimizer or several, `rotate(x)`, the
-    positions of RoPE, and a trained `tokenizer` are the parts that a notebook may bring itself.
-    `sees` is what the model is told of each title beforehand, some of `lib.context.PARTS`.
+    A notebook may bring its own `get_optimizer(model, config)`, which returns one optimizer or
+    several, `rotate(x)`, the rotation of RoPE, and a trained `tokenizer`. `sees`, some of
+    `lib.context.PARTS`, is what the model is told about each title beforehand.
 
-    `folder` is where the run leaves its log (`log.jsonl`, a line an evaluation) and its
-    checkpoints; a run that finds its own there continues from them, and `resume` says what to do
-    with another's (`lib.checkpoint`). `quiet` prints nothing, but that it waits for another process
-    or sets a damaged checkpoint aside.
+    `folder` is where the run leaves its log (`log.jsonl`, one line per evaluation) and its
+    checkpoints. A run that finds its own checkpoints there continues from them; `resume` says what
+    to do with those of a different run (`lib.checkpoint`). With `quiet`, nothing is printed, except
+    where the run waits for another process or sets a damaged checkpoint aside.
 
-    With `config.counts` the run is that of the same settings without, and what is measured at its
-    end is the mixture: the only point of its curve.
+    With `config.counts`, the model is trained as it would be without; at the end the mixture is
+    evaluated, and that is the only point of the curve.
 
-    Raises ValueError where the titles give no full batch, or a vocabulary smaller than asked, or
-    where `folder` holds another run; FloatingPointError where the loss is no longer a number.
+    Raises ValueError if the titles do not fill a batch, or give a smaller vocabulary than asked, or
+    if `folder` holds a different run; FloatingPointError if the loss is no longer finite.
     """
     if config.counts:
         parts = {"get_optimizer": get_optimizer, "rotate": rotate, "tokenizer": tokenizer}

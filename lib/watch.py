@@ -1,4 +1,4 @@
-"""What a run says while it goes on, and what stops it: a loss that is no number."""
+"""What a run prints as it trains, and what stops it: a loss that is not finite."""
 
 import math
 import sys
@@ -23,10 +23,10 @@ def in_words(seconds: float) -> str:
 
 
 class Watch:
-    """The bar and the lines of a run, and its state as it comes forward.
+    """The progress bar and printed lines of a run, and its state as it advances.
 
     `done` is the run's own state, which is kept in its checkpoints. `to_score` is how many tokens
-    an evaluation scores. `quiet` prints nothing.
+    an evaluation scores. With `quiet`, nothing is printed.
     """
 
     def __init__(self, data, config, done: dict, to_score: int, quiet: bool):
