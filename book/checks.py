@@ -1,8 +1,9 @@
-"""What is broken in a site that was built, one line each: page, name, what.
+"""Checks of a built site. Each problem is one line: page, name, what is wrong.
 
-- `check_content`: in what MyST made of the pages: references that resolve to nothing, empty
+- `check_content` checks what MyST made of the pages: references that resolve to nothing, empty
   figures, missing alt texts, roles that were not understood, figures of another preset.
-- `check_html`: in what the theme wrote, whichever it was: figures and where their Source leads.
+- `check_html` checks what the theme wrote, whichever theme it was: figures, and where their Source
+  links lead.
 """
 
 import itertools
@@ -36,10 +37,10 @@ def check_content(root: Path) -> list[str]:
 
 
 def check_html(root: Path, base: str = "") -> list[str]:
-    """What is broken in the HTML that the theme wrote for the site at the path `base`.
+    """Return what is broken in the HTML that the theme wrote for the site at the path `base`.
 
-    Each image of a figure must be there without a script, with alt text, and each Source must lead
-    to an anchor that exists on the page it names.
+    Each image of a figure must be there without running a script, with alt text, and each Source
+    must lead to an anchor that exists on the page it names.
     """
     folder = root / "_build" / "html"
     problems, read = [], {}

@@ -32,10 +32,10 @@ def notebooks(root: Path = BOOK) -> list[str]:
 
 
 def refuse_doubles(root: Path = BOOK) -> None:
-    """Raise ValueError where a notebook takes a step or a label that is not its own.
+    """Raise ValueError if a notebook uses a step or a label that is not its own.
 
-    A step is called as its notebook's file. A label is that of the first notebook that has it, in
-    the order of the table of contents.
+    A step has the name of its notebook's file. A label belongs to the first notebook that has it,
+    in the order of the table of contents.
     """
     owners = {}
     for name in notebooks(root):

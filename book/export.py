@@ -12,8 +12,9 @@ from .mirror import copy_file
 def export(preset: str, out: Path | None = None) -> None:
     """Write the `model.bin` of each step on `preset` from its weights in `out`, a run's folder.
 
-    Without `out` the run is that which `publish` executes, and what is of the run that the book
-    shows is put in the book. A line for each. Raises FileNotFoundError where there are no weights.
+    Without `out` the run is the one that `publish` executes, and a model of the run that the book
+    shows is copied into the book. Prints a line for each. Raises FileNotFoundError if there are no
+    weights.
     """
     from lib.export import write_model  # needs PyTorch, which not every command loads
     from lib.record import load_model, read_record

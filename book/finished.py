@@ -1,8 +1,8 @@
-"""What was finished before: of what a notebook was executed, and which files it left.
+"""Marks of finished notebooks: what each was executed from, and which files it left.
 
-A mark for each notebook that finished, `.finished/<name>.json` in the folder of the book run, holds
-its fingerprint, the digests of its code and of its outputs, and that of each figure and record that
-it left.
+Each notebook that finished has a mark, `.finished/<name>.json` in the folder of the book run. It
+holds the notebook's fingerprint and the digests of its code, of its outputs, and of each figure and
+record that it left.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The book's own files in the folder of a run, so that the site can be rendered from it."""
+"""The book's own files, copied to the folder of a run so that the site can be rendered from it."""
 
 import shutil
 from pathlib import Path
@@ -19,7 +19,7 @@ OTHERS = (  # under results/: what no notebook leaves, but another command may w
     *(f"results/*/{name}{inner}" for name in RECIPES for inner in (".pt", "/*")),
     "*.tmp",
 )
-MIRRORED = ".mirrored.json"  # what an earlier run put into its folder; of a table, its digest
+MIRRORED = ".mirrored.json"  # lists what an earlier run put in its folder; tables with digests
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -29,10 +29,11 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 def mirror(out: Path, names: list[str]) -> None:
-    """Put the book's pages and tables in `out`, and remove what is there of an earlier run's.
+    """Copy the book's pages and tables to `out`, and remove what an earlier run left there.
 
-    What a run puts there is listed in MIRRORED; nothing else in the folder is ever removed. A table
-    that is not as a run left it is that of `seeds`, `peer` or another command, and stays.
+    The files that a run puts there are listed in MIRRORED. Only files on that list are removed, and
+    what notebooks that are no longer in the book had left. A table that is no longer as a run left
+    it was written by `seeds`, `peer` or another command, and stays.
     """
 
     def files(patterns):

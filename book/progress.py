@@ -1,4 +1,4 @@
-"""How far the notebook that is being executed has come, as its training leaves it in a file."""
+"""How far the notebook being executed is, from the log that its training writes."""
 
 import sys
 import threading
@@ -12,9 +12,10 @@ EVERY = 2.0  # seconds
 
 @contextmanager
 def progress(name: str, out: Path):
-    """While the notebook `name` is executed into `out`, show what its training came to so far.
+    """Show how far the training in the notebook `name` is, while it is executed into `out`.
 
-    In a terminal or a notebook, on the line that begins with the name; elsewhere nothing.
+    In a terminal or a notebook this is on the line that begins with the name; elsewhere nothing is
+    shown.
     """
     in_notebook = type(sys.stdout).__module__.startswith("ipykernel")
     if not (sys.stdout.isatty() or in_notebook):

@@ -20,16 +20,16 @@ def publish(
     resume: str = "same",
     without: tuple[str, ...] = (),
 ) -> None:
-    """Execute the notebooks as `run` does, then put them, figures and records in the book itself.
+    """Execute the notebooks as `run` does, then copy them, figures and records into the book.
 
-    Nothing of the book is touched before all succeeded; then what notebooks that are no longer
-    there had left is removed, and what stands beside a step's record and it no longer leaves. One
-    step by itself, on another preset than its notebook is published on, leaves its records only.
-    The notebooks and pages `without` stay as they are, and keep the preset that they show;
+    Nothing in the book is touched until all have succeeded. Then the files of notebooks that no
+    longer exist are removed, and the files beside a step's record that the step no longer leaves. A
+    single step, on another preset than the one its notebook is published on, updates its records
+    only. The notebooks and pages in `without` stay as they are and keep the preset that they show;
     `results/report.json` says so.
 
-    Raises BookError where the code is not as it was committed, since a record names its commit;
-    ValueError for a name in `without` that is no page.
+    Raises BookError if the code is not as it was committed, since a record names its commit;
+    ValueError for a name in `without` that is not a page.
     """
     known = [Path(page).stem for page in pages(BOOK)]
     if unknown := set(without) - set(known):

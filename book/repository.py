@@ -1,8 +1,9 @@
-"""Where the book lies on GitHub, its owner, name and branch; and what of it is not committed.
+"""The book's repository on GitHub: owner, name and branch; and which files are not committed.
 
-- `project.github` in `myst.yml`, which `set_github` writes, else the clone's remote.
-- A remote may hold a password or a token, so that it is never printed; one that is not understood
-  is a repository that is not known, which is no error.
+- The repository is `project.github` in `myst.yml`, which `set_github` writes, or else the clone's
+  remote.
+- A remote may hold a password or a token, so it is never printed. If it is not understood, the
+  repository is unknown, which is not an error.
 """
 
 import re
@@ -119,8 +120,8 @@ def _output(root, *command):
 def uncommitted(root: Path, where: list[str]) -> list[str]:
     """Return the files in `where`, places in `root`, that were changed or are new.
 
-    No files where it is no clone. A notebook whose cells are those that were committed has only
-    been executed since.
+    Outside a clone there are none. A notebook whose code cells are as committed was only executed,
+    and does not count.
     """
 
     def git(*words):

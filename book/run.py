@@ -1,12 +1,12 @@
-"""The book run as a whole: its notebooks executed in order by papermill, into a folder of its own.
+"""The book run as a whole: papermill executes its notebooks in order, into a folder of its own.
 
-- The folder becomes a complete book: executed notebooks, figures, records, and the pages beside
-  them, so that the site can be rendered from it. It mirrors the sources: what a notebook left that
-  is no longer there goes as well.
-- A notebook is left as its author would commit it: without papermill's injected cell and metadata.
+- The folder becomes a complete book: executed notebooks, figures, records and the other pages, so
+  that the site can be rendered from it. It mirrors the sources: when a notebook is removed from the
+  book, so is what it left here.
+- A notebook is saved as its author would commit it: without papermill's injected cell and metadata.
 - A notebook that finished there before is not executed again while its code and parameters, the
-  book's packages, the stories and what the notebooks before it left are the same; new prose is put
-  around its outputs.
+  book's packages, the stories and what the notebooks before it left are the same. New prose is put
+  around its old outputs.
 """
 
 import logging
@@ -35,12 +35,13 @@ from .progress import progress
 
 PACKAGES = ("lib", "studies", "drawing")  # what a notebook may import of the book
 REPORT = "results/report.json"  # which preset the pages show, and which pages another
-# - glibc and PyTorch give the memory of each large tensor back, and fetch it page by page at the
-#   next step: up to a third of a run. With these a kernel keeps it, in large pages.
-# - A thread of GNU's OpenMP that has nothing to do spins, for milliseconds. Where another process
-#   wants its core, all wait for it, and a run takes many times as long. So few turns are soon
-#   over, and enough where nothing else runs.
-ON_CPU = {  # what the environment gets where there is no GPU
+# - glibc and PyTorch return the memory of each large tensor, and fetch it again page by page at the
+#   next step, which takes up to a third of a run. With these settings a kernel keeps the memory, in
+#   large pages.
+# - An idle thread of GNU's OpenMP spins for milliseconds. If another process wants its core, all
+#   threads wait, and a run takes many times as long. So few spins are soon over, and still enough
+#   if nothing else runs.
+ON_CPU = {  # environment variables, set where there is no GPU
     "MALLOC_MMAP_THRESHOLD_": str(4 << 30),  # bytes
     "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
     "THP_MEM_ALLOC_ENABLE": "1",
@@ -53,9 +54,10 @@ class BookError(RuntimeError):
 
 
 def prepare_cpu() -> None:
-    """Put ON_CPU in the environment where there is no GPU: for kernels, and for PyTorch.
+    """Put the variables ON_CPU in the environment if there is no GPU, for kernels and PyTorch.
 
-    For PyTorch in this process only if it is not imported yet, and then not how memory is kept.
+    PyTorch in this process heeds them only if it is not imported yet, and even then not those for
+    keeping memory.
     """
     if shutil.which("nvidia-smi") is None:
         for variable, value in ON_CPU.items():
@@ -63,10 +65,11 @@ def prepare_cpu() -> None:
 
 
 def resolve_stories(preset_name: str, stories: str | None) -> tuple[str, Titles]:
-    """Return where the stories come from (as asked, else HN_STORIES, else the preset's own), read.
+    """Return where the stories come from, and the titles read from there.
 
-    The preset's own are made headlines for `smoke` and the hub for the others. A path is made
-    absolute. Raises what `load_titles` raises where they cannot be used.
+    That is `stories` if given, else HN_STORIES (not for `smoke`), else the preset's own: synthetic
+    headlines for `smoke`, the hub for the others. A path is made absolute. Raises what
+    `load_titles` raises if they cannot be used.
     """
     own = "synthetic" if preset_name == "smoke" else "hub"
     if not stories:
@@ -84,17 +87,17 @@ def run(
     resume: str = "same",
     without: tuple[str, ...] = (),
 ) -> None:
-    """Execute the book's notebooks but those in `without`, or the one called `step`, into `out`.
+    """Execute the book's notebooks except those in `without`, or only `step`, into `out`.
 
     Prints a line for each.
 
     What finished there before is left as it is, and a run that was stopped continues. A notebook
-    that needs more than titles is left out where a file has no more, unless it is `step`. With
-    `resume` "fresh" the notebooks asked for are executed and trained again from the start, with
-    "accept" checkpoints of other code or PyTorch are taken too, and their records say so.
+    that needs more than titles is left out if the stories have no more, unless it is `step`. With
+    `resume` "fresh" the notebooks asked for are executed and trained again from the start; with
+    "accept" checkpoints of other code or PyTorch are used too, and their records say so.
 
-    Raises ValueError for an unknown preset or step, for two notebooks of one step or label, and for
-    stories that cannot be used; BookError where a cell fails: that notebook is kept as it is.
+    Raises ValueError for an unknown preset or step, for two notebooks with one step or label, and
+    for stories that cannot be used; BookError if a cell fails: that notebook is kept as it is.
     """
     names = notebooks(BOOK)
     if step is not None and step not in names:
@@ -194,7 +197,7 @@ def _update(name, out, parameters, resume, given):
 
 
 def _lacking(preset_name, stories):
-    """Say which columns the stories lack that tell where a title comes from; None if none."""
+    """Say which columns about a title's origin the stories lack; None if none is missing."""
     try:
         load_titles(load_preset(preset_name), stories, origins=True)
     except ValueError as error:
@@ -254,9 +257,10 @@ def _execute(name, source, target, parameters):
 
 
 def _refuse_anothers(out, name, files):
-    """Raise BookError where the notebook `name` wrote a file that another notebook leaves.
+    """Raise BookError if the notebook `name` wrote a file that another notebook leaves.
 
-    Another whose code has changed since may leave other files now, and tells when it is executed.
+    If the code of the other one has changed since, it may leave other files now; a clash then shows
+    when it is executed.
     """
     for mark in Mark.all(out):
         taken = sorted(mark.files().keys() & files.keys())

@@ -1,8 +1,9 @@
-"""The site: rendered by MyST, checked, previewed.
+"""The site: rendered by MyST, checked and previewed.
 
-- `build_site` renders the project in a folder and refuses a book that is broken: MyST's own
-  `--strict` lets unresolved references, empty figures and missing alt texts through.
-- `choose_theme`: the official theme where its registry answers, elsewhere the plain one, `theme/`.
+- `build_site` renders the project in a folder and refuses a broken book. It needs checks of its own
+  because MyST's `--strict` lets unresolved references, empty figures and missing alt texts through.
+- `choose_theme` picks the official theme if its registry answers, otherwise the plain one, in
+  `theme/`.
 """
 
 import functools
@@ -42,12 +43,14 @@ class SiteError(RuntimeError):
 def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> Path:
     """Render the MyST project in `root` and check what was built.
 
-    `theme` is "book" (official), "plain" (the one in theme/) or "auto"; `base_url` is where the
-    site will be served from (default: the variable BASE_URL), a path such as /seven-epochs or the
-    full address, which then stands in the sitemap and on the pages' social cards.
+    `theme` is "book" (official), "plain" (the one in theme/) or "auto". `base_url` is where the
+    site will be served from (default: the variable BASE_URL): a path such as /seven-epochs, or the
+    full address, which then also appears in the sitemap and on the pages' social cards.
+
     Returns the folder of the finished site, `root/_build/html`.
-    Raises SiteError where Node is missing, MyST fails or the book is broken, ValueError where
-    `myst.yml` names no repository.
+
+    Raises SiteError if Node is missing, MyST fails or the book is broken, ValueError if
+    `project.github` in `myst.yml` is not a repository.
     """
     root = Path(root).resolve()
     if not (root / "myst.yml").is_file():
@@ -70,7 +73,7 @@ def build_site(root: Path, theme: str = "auto", base_url: str | None = None) -> 
     address = (base_url if base_url is not None else env.get("BASE_URL", "")).rstrip("/")
     base = urlsplit(address).path  # all that MyST takes
     env["BASE_URL"], env["SITE_URL"] = base, address if base != address else ""
-    # The plugins ask no git: what they link to is what is known here.
+    # The plugins do not call git: they link to the repository and branch found here.
     env |= {"BOOK_GITHUB": slug or "", "BOOK_BRANCH": branch(root)}
     run = subprocess.run(
         command,
@@ -129,7 +132,7 @@ def choose_theme(root: Path, theme: str = "auto") -> tuple[str, str]:
                 answer.append("")
         except Exception as error:  # whatever is wrong there, the plain theme serves
             reason = getattr(error, "reason", None) or error
-            if not isinstance(reason, TimeoutError):  # that is no answer, whoever waited
+            if not isinstance(reason, TimeoutError):  # a timeout is no answer, here or there
                 answer.append(str(reason))
 
     # In a thread, because a name server that hangs heeds no timeout.
@@ -191,10 +194,10 @@ def _write_sitemap(html: Path, address: str) -> None:
 
 
 def _is_stale(root, rendered):
-    """Whether the page `rendered` is not there, or older than something of the book in `root`.
+    """Whether the page `rendered` has to be built again before it is shown.
 
-    Or of a book that was refused, or made to be served from a folder, where nothing that a page
-    asks for would be found.
+    It has to if it is missing or older than a source in `root`, if its book was refused, or if it
+    was made to be served from a folder, where a preview would find nothing that a page asks for.
     """
     base = Path(root) / "_build" / SERVED_FROM
     if not rendered.is_file() or not base.exists() or base.read_text("utf-8"):

@@ -130,7 +130,8 @@ def next_tokens(out, label: str, record: dict, which: int, run=None) -> Drawing:
 def _often(run, names):
     """The share of a run's training tokens that each token called one of `names` has.
 
-    None where a mark for capitals is named with the token after it: that is no token's share.
+    None if the tokenizer marks capitals: a name may then join a mark and the token after it, and
+    such a pair has no share of its own.
     """
     if run.tokenizer.mark_ids:
         return None

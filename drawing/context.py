@@ -1,4 +1,4 @@
-"""What step five shows: what each arm gains, on which sites, the first words, and what is left."""
+"""What step five shows: gains of arms and sites, the first words, what a headline still costs."""
 
 import pandas as pd
 
@@ -69,7 +69,7 @@ def by_place(out, label: str, found: list[dict], record: dict) -> Drawing:
 
 
 def sites(out, label: str, found: list[dict], record: dict) -> Drawing:
-    """Draw how many bits a headline of a site costs less: of the sites that gain most and least.
+    """Draw how many fewer bits a headline costs, for the sites that gain most and least.
 
     `found` is what `studies.context.by_site` gives.
     """
@@ -90,9 +90,10 @@ def sites(out, label: str, found: list[dict], record: dict) -> Drawing:
 
 
 def first_words(columns: dict[str, list[dict]], note: str = "", right: str = "") -> Table:
-    """Return the likeliest first words side by side, a column for each of `columns`, by its name.
+    """Return a table of the likeliest first words, with a column for each entry of `columns`.
 
-    `columns` hold what `lib.predictions.first_words` gives. The word that is `right` is bold.
+    `columns` maps a column's name to what `lib.predictions.first_words` gives. The word that equals
+    `right` is bold.
     """
     words, strong = {}, []
     for name, rows in columns.items():
@@ -104,9 +105,9 @@ def first_words(columns: dict[str, list[dict]], note: str = "", right: str = "")
 
 
 def left(arms: dict[str, dict], record: dict) -> Table:
-    """Return what a headline costs in bits, a column for each of `arms`, by its title.
+    """Return a table of what a headline costs in bits, with a column for each of `arms`.
 
-    `arms` hold what `studies.context.bits_left` gives.
+    `arms` maps an arm's title to what `studies.context.bits_left` gives.
     """
     rows = {
         "headline": "a headline",

@@ -40,9 +40,10 @@ def shares(out, label: str, found: dict, record: dict) -> Drawing:
 
 
 def contexts(out, label: str, found: dict, record: dict) -> Drawing:
-    """Draw what a token costs network and counts, by how much of its context had been counted.
+    """Draw what a token costs the network and the counts, by how much context had been counted.
 
-    `found` is what `studies.counting.mixture` gives; its share of the tokens stands in the name.
+    `found` is what `studies.counting.mixture` gives. The name of a row includes its share of the
+    tokens.
     """
     rows = [
         {
@@ -66,7 +67,7 @@ def _length(context):
 
 
 def parts(out, label: str, rows: list[dict]) -> Html:
-    """Show titles token by token, the stronger coloured the more of it the counts had expected.
+    """Show titles token by token, coloured more strongly where the counts' part is larger.
 
     `rows` are `{title, tokens, parts}`.
     """

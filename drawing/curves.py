@@ -1,6 +1,6 @@
-"""Figures with an axis to follow: losses over epochs, over the words of a title, over batches.
+"""Line charts: losses over epochs, over the words of a title, over batches; gains over presets.
 
-- Losses in nats per character; per-token losses never share their axis.
+- Losses are in nats per character; per-token losses never share an axis with them.
 """
 
 import numpy as np
@@ -12,11 +12,11 @@ from .style import FAINT, GREY, LOSS, Drawing, caption, color, draw, unranked
 
 
 def loss_curves(out, label: str, records: list[dict]) -> Drawing:
-    """Draw the validation loss of each record against the epoch, a line each, named at its end.
+    """Draw the validation loss of each record against the epoch, as a line named at its end.
 
-    A record of one point is a point. Dashed, the loss of a unigram over the first record's tokens;
-    dotted, where there is only one record, its loss as the challenge prints it. What sees more than
-    titles says so at its end.
+    A record with a single point is drawn as a point. The dashed line is the loss of a unigram over
+    the first record's tokens. If there is only one record, the dotted line is its loss as the
+    challenge prints it. A model that sees more than titles is marked as such at its end.
     """
     unigram = records[0]["losses"]["unigram"]
     rows = [

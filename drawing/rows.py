@@ -67,9 +67,8 @@ def points(
 ) -> Drawing:
     """Draw a point for each of `rows`, `{name, value, color, ranked}`, the first on top, one scale.
 
-    One that is not ranked is hollow and says so. The scale starts at `low`, or, without it, is a
-    tenth wide or more, so that a small difference looks small. `what` opens the text for who cannot
-    see it.
+    A point that is not ranked is hollow and says so. The scale starts at `low`; without it, the
+    scale is at least 0.1 wide, so that a small difference looks small. `what` begins the alt text.
     """
     data = pd.DataFrame(rows)
 
@@ -152,10 +151,11 @@ def name_rows(axes, names: list[str]) -> None:
 
 
 def ladder(out, label: str, record: dict) -> Drawing:
-    """Draw what each rung of a ladder gained over the rung below it, and where it lies with 95 %.
+    """Draw each rung's gain over the rung below it, with 95 % intervals.
 
-    The thin line is over seeds, and a ladder of one seed has none; the broad, faint one is over
-    draws of titles. A filled point is a change that was kept, a hollow one a change that was not.
+    The thin line is the interval over seeds; a ladder of one seed has none. The broad, faint line
+    is the interval over draws of titles. A filled point is a change that was kept, a hollow one a
+    change that was not.
     """
     rungs, count, own = _tried(record), record["seeds"], color(LADDER["to"])
 

@@ -1,8 +1,10 @@
-"""The look of every figure: one style, one colour a step, and how a figure is written.
+"""The look of every figure: one style, one colour per step, and how a figure is written.
 
-- A figure is `figures/<label>.svg`, and the numbers drawn in it `figures/<label>.csv`.
-- A step has the same colour on every page; the colours can be told apart by colour-blind readers,
-  and from a light page and a dark one. Text in a step's colour is a shade of it that can be read.
+- A figure is written to `figures/<label>.svg`, and the numbers drawn in it to
+  `figures/<label>.csv`.
+- A step has the same colour on every page. Colour-blind readers can tell the colours apart, and the
+  colours stand out from a light page and a dark one. Text uses a legible shade of its step's
+  colour.
 - A figure is narrow, so that its text can still be read on a phone.
 """
 
@@ -21,8 +23,9 @@ from lib.steps import STEPS
 GREY, FAINT = "#767c88", "#8f95a0"
 PALETTE = ("#8a8f99", "#d5651b", "#2b7fc4", "#1a9a6c", "#d01c48")  # of the steps, in their order
 OTHER = "#a85fb0"  # whatever is not a step
-# Lines can be told from a light page and from a dark one in one colour; text, which needs more
-# contrast (WCAG: 4.5), cannot. So text is a little darker than its line, or a little lighter.
+# A line needs only one colour to stand out from a light page and from a dark one. Text needs more
+# contrast (WCAG: 4.5), so it may be a little darker than its line on a light page, or a little
+# lighter on a dark one.
 INK = {
     GREY: ("#6e747f", "#7e838f"),
     PALETTE[0]: ("#6f747f", "#8a8f99"),
@@ -73,9 +76,10 @@ class Drawing:
 def draw(
     out, label: str, data: pd.DataFrame, alt: str, plot, height: float = 3.4, strips: int = 0
 ) -> Drawing:
-    """Draw with `plot(axes)`, write `figures/<label>.svg` and the numbers `data` under `out`.
+    """Draw with `plot(axes)`; write `figures/<label>.svg` and the numbers `data` under `out`.
 
-    With `strips` it is `plot(figures)`: so many, one above another, for panels of their own.
+    With `strips`, `plot` gets a list of that many figures instead, one above another, so that each
+    can have panels of its own.
     """
     write_csv(out, label, data)
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():

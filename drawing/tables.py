@@ -14,11 +14,11 @@ from .text import plain
 
 @dataclass(frozen=True)
 class Table:
-    """A table as a notebook shows it: HTML, and plain text where there is none.
+    """A table as a notebook shows it: HTML, or plain text where there is no HTML.
 
-    The columns named in `words` are set to the left, the others to the right. The cells in
-    `strong`, a row's number and a column's name each, are bold, or between asterisks in plain text.
-    The `note` stands below.
+    The columns named in `words` are left-aligned, the others right-aligned. `strong` lists cells,
+    each by row number and column name, that are bold, or between asterisks in plain text. The
+    `note` is below the table.
     """
 
     data: pd.DataFrame
@@ -135,10 +135,10 @@ def apart_table(found: dict[str, dict]) -> Table:
 
 
 def ladder_table(ladder: dict, kept: bool) -> Table:
-    """Return the changes of a ladder that were kept, or those that were not: reason and gain.
+    """Return the changes of a ladder that were kept, or those that were not, with reason and gain.
 
-    Gains are how much lower the loss was than on the rung below, in nats per character, and where
-    there are several seeds, between what they lie with 95 %.
+    A gain is how much lower the loss was than on the rung below, in nats per character; if there
+    are several seeds, its 95 % interval follows.
     """
 
     rows = [

@@ -15,7 +15,7 @@ STRONGEST = 0.6  # opacity of the worst token's shade: text on it is legible on 
 
 @dataclass(frozen=True)
 class Html:
-    """Text set by hand as a notebook shows it, and `alt` where there is no HTML."""
+    """Text that a notebook shows as HTML, or as `alt` where there is none."""
 
     html: str
     alt: str
@@ -48,9 +48,9 @@ def coloured_titles(out, label: str, rows: list[dict], most: float = 12.0) -> Ht
 
 
 def shaded(tokens: list[str], shades, told: list[str], rgb: str, after: str = "") -> str:
-    """Return tokens as a line of HTML, each coloured as strongly as its shade from 0 to 1 says.
+    """Return tokens as a line of HTML, each coloured as strongly as its shade, from 0 to 1, says.
 
-    `told` is what each says when it is pointed at, `after` the HTML behind them.
+    `told` is what each token shows when it is pointed at, `after` the HTML that follows the tokens.
     """
     spans = "".join(
         f'<span title="{told}" style="background: rgba({rgb}, {shade * STRONGEST:.2f}); '

@@ -1,4 +1,4 @@
-"""The widget of the page *Try it* in a notebook: the same module, which asks the kernel for models.
+"""The widget of the page *Try it*, in a notebook: the same module, but the kernel sends the models.
 
 - A model is the file that its run left for the browser (`lib.export`), sent when it is asked for.
 """
@@ -26,9 +26,9 @@ def joined() -> str:
 
 
 class TryIt(anywidget.AnyWidget):
-    """Headlines read and written by the models of `records`, which lie under `out`.
+    """A widget in which the models of `records`, which lie under `out`, read and write headlines.
 
-    `titles` are those to start with, `steps` what the browser is told of each model.
+    `titles` are the headlines to start with; `steps` is what the browser is told about each model.
     """
 
     _esm = joined()

@@ -1,21 +1,21 @@
-"""Many runs of one thing. In the order one reads:
+"""Studies that take several runs. In reading order:
 
-statistics    how far two sets of losses are apart, and how surely
-identity      which run a run will be, and what differs
+statistics    how far apart two sets of losses are, and how certain that is
+identity      what a run's numbers depend on, and how two runs differ in it
 worker        one run, wherever it is trained
-processes     workers on this machine, each in a process
+processes     workers on this machine, one process each
 cluster       workers on many machines, with Ray
-progress      the line for all of many runs
-runs          many runs, wherever they happen
+progress      the progress line for a set of runs
+runs          many runs: one after another, several at once, or on a cluster
 seeds         a step, or the public recipe, under several seeds
-ladder        one change at a time, each against the rung below it
-trials        which settings a search tries first, and between which it draws
+ladder        one change at a time, each compared with the rung below it
+trials        the settings that a search begins with, and those it draws
 search        settings tuned together, with Optuna
-titles        two published runs beside each other, title by title
-counting      step four: what network and counts are worth apart and together
-context       step five, each part of what it knows, and a control
-reference     the challenge's baseline a second time, plainly: what `lib` is tested against
-bench         tokens per second, beside that plain loop
+titles        two published runs compared, title by title
+counting      step four: what network and counts are worth, apart and together
+context       step five: each part of what the model is told, and a control
+reference     the challenge's baseline written a second time, plainly, to test `lib` against
+bench         tokens per second, compared with that plain loop
 sizes         what each step gains, from preset to preset
-peers         what others report, divided by its coverage
+peers         what others report, divided by the coverage of their evaluation
 """

@@ -1,9 +1,9 @@
-"""How fast the book's loop trains the baseline, beside a plain one that shares no code with it.
+"""Training speed of the book's loop on the baseline, against a plain loop sharing no code with it.
 
-- Both in one process, in turn, on the same titles, tokens and device, one epoch of some 15 steps a
-  round; evaluation is not timed.
-- At equal precision (fp32) and at each one's own, which is bf16 for the book's loop where the
-  device has it. Where it has not, the two are the same and measured once.
+- Both run in one process, in turn, on the same titles, tokens and device. A round is one epoch of
+  about 15 steps for each; evaluation is not timed.
+- They are compared at equal precision (fp32), and each at its own, which for the book's loop is
+  bf16 if the device has it. If it has not, the two comparisons are the same and made once.
 """
 
 import statistics
@@ -53,12 +53,13 @@ def bench(
     count: int | None = None,
     fresh: bool = False,
 ) -> dict:
-    """Measure tokens per second of both loops, a number a round, at each precision.
+    """Measure tokens per second of both loops at each precision, one number per round.
 
-    `count` are the training titles of a round, by default as many as give about STEPS steps. Prints
-    a line for each precision; writes and returns the record, `out/results/<preset>/bench.json`.
+    `count` is the number of training titles in a round; by default, enough for about STEPS steps.
+    Prints a line for each precision; writes and returns the record,
+    `out/results/<preset>/bench.json`.
 
-    Raises ValueError where the record that is there is of other stories, unless `fresh`.
+    Raises ValueError if the existing record is of other stories, unless `fresh`.
     """
     if not fresh and results(out, preset, "bench").exists():
         there = read_json(out, preset, "bench", "run `python -m book bench`", SCHEMA)

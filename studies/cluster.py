@@ -1,9 +1,9 @@
-"""Workers on many machines, with Ray, which alone of the studies needs it.
+"""Workers on many machines, with Ray. Nothing else in the studies needs Ray.
 
-- A run asks for one GPU where the cluster has any, else for the cores that its threads are.
-- Ray finds a machine for it, brings it the stories, once to each machine, and the checkpoint that
-  it continues from, where its machine does not see the folder of the run; it notices a machine or a
-  process that is gone.
+- A run asks for one GPU if the cluster has any, otherwise for one core per thread.
+- Ray finds a machine for the run and sends it the stories, once per machine. A machine that does
+  not see the run's folder also gets the checkpoint that the run continues from.
+- Ray notices when a machine or a process is lost.
 """
 
 import os
@@ -17,10 +17,13 @@ from .worker import Died, work
 
 
 class Cluster:
-    """The workers of the Ray cluster at `address`, each of a `share`th of a machine's threads.
+    """The workers of the Ray cluster at `address`, each with 1/`share` of PyTorch's threads here.
 
-    `environment` is what the processes there get beside. Raises ValueError where Ray is not
-    installed, ConnectionError where no cluster answers. Close it when all is done.
+    `environment` holds further environment variables for their processes. Close it when all is
+    done.
+
+    Raises ValueError if Ray is not installed or `share` is below 1, ConnectionError if no cluster
+    answers.
     """
 
     def __init__(self, address: str, share: int = 1, environment: dict | None = None):
@@ -48,7 +51,8 @@ class Cluster:
         except (ConnectionError, RuntimeError) as error:
             raise ConnectionError(_none_at(address, error)) from error
         self._gpus = bool(self._machines()[0])  # where they are lost, a run waits for others
-        # A process that has used a GPU keeps it, whichever the next run is given: one run each.
+        # A process keeps the first GPU that it uses, even if its next run is given another. So each
+        # process trains one run.
         self._work = ray.remote(max_retries=0, max_calls=int(self._gpus))(_work)
 
     def slots(self) -> int:
@@ -57,10 +61,10 @@ class Cluster:
         return gpus if self._gpus else sum(int(cores) // self.threads for cores in rooms)
 
     def start(self, job: dict, titles: Titles, sent=()):
-        """Start a worker on `job`, as `studies.worker` has it; return a handle of it.
+        """Start a worker on `job` (see `studies.worker`) and return a handle to it.
 
-        `sent` are the files that the run continues from, fetched where they are needed. Raises
-        ValueError where no machine has room for it.
+        `sent` holds the files that the run continues from; they are fetched only where they are
+        needed. Raises ValueError if no machine has room for the run.
         """
         if not self._gpus and not self.slots():
             have = ", ".join(f"{cores:g}" for cores in self._machines()[1])
@@ -80,7 +84,7 @@ class Cluster:
         return self._ray.wait(started, num_returns=1, timeout=seconds)[0]
 
     def outcome(self, ended) -> dict:
-        """Return what a worker's `work` came to. Raises Died where it did not live to say so."""
+        """Return the outcome of a worker's `work`. Raises Died if it did not live to report one."""
         try:
             return self._ray.get(ended)
         except self._ray.exceptions.RayTaskError as error:  # it could not begin

@@ -1,10 +1,10 @@
-"""Step five beside step three: what a model gains by where a story comes from, and on which titles.
+"""Step five against step three: what knowing where a story comes from gains, and on which titles.
 
-- Each arm is step three again, told something beforehand or nothing: same titles, tokenizer,
-  windows, steps and seeds. What is told of a title stands in `lib.context`.
-- The control is told as much, of another title: origins are exchanged at random among them.
-- A gain has two errors: over seeds, which says whether other weights would have gained as much,
-  and over titles, which says whether other titles would have.
+- Each arm is step three again, with the same titles, tokenizer, windows, steps and seeds. Before a
+  title the model is told something about it, or nothing: `lib.context` defines what.
+- In the control the model is told as much, but about another title: the origins are shuffled.
+- A gain has two errors. The one over seeds says whether other weights would have gained as much,
+  the one over titles whether other titles would have.
 """
 
 import math
@@ -28,15 +28,17 @@ from lib.train import Run, train
 
 from .statistics import standard_error
 
-BASE, FULL = "titles", "all"  # the arms that are told nothing, and all there is
+BASE, FULL = "titles", "all"  # the arm that is told nothing, and the one that is told everything
 BITS = 1 / math.log(2)  # a nat
 
 
 @dataclass
 class Arm:
-    """One arm under several seeds. `run` is that of the first, `by_token` its losses in nats.
+    """One arm under several seeds.
 
-    `by_title` (validation titles,) is the loss of each in nats, the mean over the seeds.
+    `run` is the run of the first seed, and `by_token` its losses in nats, a list for each
+    validation title. `by_title` (validation titles,) is the loss of each title in nats, the mean
+    over the seeds.
     """
 
     title: str
@@ -51,12 +53,12 @@ def train_arms(
 ) -> dict[str, Arm]:
     """Train every arm of `lib.steps.CONTEXT` under `count` seeds; write a record of each run.
 
-    The first seed of the arm that is told all is the record of `step` itself, the others are under
-    `ablations/`: no run but that one is scored on the test titles. A run that was trained before is
-    taken from its checkpoint under `out/runs/`.
+    The first seed of the arm that is told everything becomes the record of `step` itself, and is
+    the only run scored on the test titles. The other records are under `ablations/`. A run that was
+    trained before is loaded from its checkpoint under `out/runs/`.
 
-    Raises ValueError where no story names a site, and for the checkpoint of another run, unless
-    `resume` is "accept"; FloatingPointError where a run diverges.
+    Raises ValueError if no story names a site, and for the checkpoint of another run, unless
+    `resume` is "accept"; FloatingPointError if a run diverges.
     """
     if not any(origin.site for origin in titles.origins["train"]):
         raise ValueError("No url of these stories names a site: a link begins with https://.")
@@ -92,8 +94,8 @@ def train_arms(
 def gains(arms: dict[str, Arm]) -> dict[str, dict]:
     """Return what each arm gains over the one that is told nothing, in nats per character.
 
-    `{title, gain, over_seeds, over_titles}` by the arm's name; the errors are standard errors, that
-    over seeds None where there is one seed.
+    By the arm's name: `{title, gain, over_seeds, over_titles}`. The last two are standard errors;
+    `over_seeds` is None if there is only one seed.
     """
     base = arms[BASE]
     chars = characters(base.run.titles.val)
@@ -114,10 +116,11 @@ def gains(arms: dict[str, Arm]) -> dict[str, dict]:
 
 
 def by_site(arms: dict[str, Arm], least: int = 30) -> list[dict]:
-    """Return what the titles of a site gain, `[{site, titles, before, gain}]`, the most first.
+    """Return the gain on the titles of each site, `[{site, titles, before, gain}]`, largest first.
 
-    For sites with `least` validation titles or more, or as many as the largest where that has
-    fewer; in bits per headline, `before` what one costs a model that sees titles alone.
+    Only sites with at least `least` validation titles are included. If even the largest site has
+    fewer, sites as large as that are. `before` is what a headline costs a model that sees titles
+    alone; both it and `gain` are in bits per headline.
     """
     before, gain = (BITS * part for part in _before_and_gain(arms))
     found, rows = _places_of_sites(arms), []
@@ -151,10 +154,10 @@ def by_word(arm: Arm) -> list[list[float] | None]:
 
 
 def gain_by_place(arms: dict[str, Arm]) -> list[dict]:
-    """Return what a word gains by its place in the title: `[{word, titles, before, gain, error}]`.
+    """Return the gain of a word by its place in the title: `[{word, titles, before, gain, error}]`.
 
-    In bits, `before` what it costs a model that sees titles alone, `error` the standard error of
-    `gain` over titles; places as `mean_by_place` has them.
+    `before` is what the word costs a model that sees titles alone, `error` the standard error of
+    `gain` over titles; all three are in bits. The places are those of `mean_by_place`.
     """
     base, full = (by_word(arms[name]) for name in (BASE, FULL))
     gains = [
@@ -176,10 +179,10 @@ def gain_by_place(arms: dict[str, Arm]) -> list[dict]:
 
 
 def bits_left(arm: Arm) -> dict:
-    """Return what a validation headline costs, in bits: `{headline, word, first, rest}`.
+    """Return what a validation headline and its words still cost, in bits.
 
-    `word` is the mean over all words, `first` that of the first, `rest` that of the others; the end
-    of a headline is counted in `headline` only.
+    `{headline, word, first, rest}`: the means for a whole headline, for all words, for first words
+    and for the other words. The end of a headline is counted in `headline` only.
     """
     words = [title for title in by_word(arm) if title is not None]
     rest = [loss for title in words for loss in title[1:-1]]

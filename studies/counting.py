@@ -1,7 +1,7 @@
-"""What a network and counted n-grams are worth apart and together, token by token.
+"""What a network and counted n-grams are worth, apart and together, token by token.
 
-- Of one model that has both (`lib.counts`), on the validation titles, in the windows of the
-  full-coverage loss.
+- Measured on one model that has both (`lib.counts`), over the validation titles, in the windows of
+  the full-coverage loss.
 """
 
 from dataclasses import dataclass
@@ -18,23 +18,23 @@ SHARES = [i / 20 for i in range(21)]
 _AT = exactly(share=NUMBER, loss=NUMBER)
 _PART = exactly(context=COUNT, tokens=NUMBER, network=NUMBER, counts=NUMBER)
 SCHEMA = exactly(
-    network=NUMBER,  # the losses of the network alone and of the counts alone
-    counts=NUMBER,
-    mixed=_AT,  # of both, at the share that the step has
-    shares={"type": "array", "items": _AT, "minItems": 1},  # and at others
-    best=_AT,  # of those
+    network=NUMBER,  # the loss of the network alone
+    counts=NUMBER,  # the loss of the counts alone
+    mixed=_AT,  # the loss of both, at the step's own share of the counts
+    shares={"type": "array", "items": _AT, "minItems": 1},  # the same, at other shares
+    best=_AT,  # the lowest of `shares`
     contexts={"type": "array", "items": _PART, "minItems": 1},
-    gain=NUMBER,  # of both over the network alone, and its standard error over titles
-    over_titles=NUMBER,
+    gain=NUMBER,  # of both over the network alone
+    over_titles=NUMBER,  # the standard error of `gain` over titles
 )
 
 
 @dataclass
 class Tokens:
-    """What is known of each validation token, in the order of the stream: arrays (M,).
+    """Measurements of each validation token, in the order of the stream: arrays (M,).
 
-    `p` and `q` are what the network and the counts gave it, `context` the tokens of the longest
-    context before it that had been counted, at least one.
+    `p` and `q` are the probabilities that the network and the counts gave the token. `context` is
+    the length in tokens of the longest context before it that had been counted, at least one.
     """
 
     p: np.ndarray
@@ -60,9 +60,10 @@ def by_token(run) -> Tokens:
 
 
 def mixture(run, tokens: Tokens) -> dict:
-    """Return what the parts of `run` cost apart and mixed, in nats per character, as SCHEMA has it.
+    """Return the losses of the parts of `run`, apart and mixed, in the form of SCHEMA.
 
-    `contexts` has the loss in nats a token by how many tokens of context had been counted.
+    Losses are in nats per character. Those in `contexts`, by how many tokens of context had been
+    counted, are in nats per token.
     """
     chars, p, q = characters(run.titles.val), tokens.p, tokens.q
     share = run.config.counts

@@ -1,4 +1,4 @@
-"""Which run a run will be, which worker a worker is, and in what two of them differ."""
+"""What identifies a run or a worker, and in what two of them differ."""
 
 import torch
 
@@ -11,9 +11,9 @@ from lib.tokenizer import train_tokenizer
 
 
 def identity_of(config: Config, titles: Titles) -> dict:
-    """Return the `identity` that the record of a run of `config` will have, trained here and now.
+    """Return the `identity` that a run of `config`, trained here and now, will have in its record.
 
-    It is what the run depends on beside its settings and stories, as `lib.identity` has it.
+    It is what the run depends on apart from its settings and stories (see `lib.identity`).
     """
     device = best_device()
     tokenizer = train_tokenizer(config, titles)
@@ -40,11 +40,13 @@ def differing(theirs: dict, ours: dict, within: str = "") -> dict[str, tuple]:
 
 
 def refuse_another(shown: str, there: dict, now: dict, fixed: tuple, resume: str) -> list[str]:
-    """Return the names of what differs in the record `shown` but is accepted.
+    """Return the names of what differs from the record `shown` but is accepted.
 
-    `there` is what the record says, `now` what it would say today; `fixed` names what nobody can
-    vouch for. Raises ValueError, naming what differs, unless it is accepted. Who asks for "fresh"
-    writes over whatever is there, and does not ask here.
+    `there` is what the record says, `now` what it would say today. `resume` "accept" accepts every
+    difference but those named in `fixed`, which nobody can vouch for. With "fresh" a record is
+    overwritten, so callers do not ask here.
+
+    Raises ValueError, naming what differs, unless all of it is accepted.
     """
     found = differing(there, now)
     differ = {name.removeprefix("identity."): pair for name, pair in found.items()}

@@ -1,16 +1,17 @@
 """The ladder from step two to step three: one change at a time, each against the rung below it.
 
-- A rung is a configuration under several seeds. A change is kept where it lowers their mean loss
-  and the two-sided p of Welch's test is below 0.05: of changes that do nothing, one in forty. The
-  next change is tried on what was kept. What is tried, in which order, is `lib.steps.LEVERS`.
-- That is enough to go on with, not to claim: of so many rungs one may well be kept by chance, so
-  `p_holm` asks what is left where all are asked at once, and `titles` whether other titles would
-  agree. A gain that was kept is an over-estimate: the luck that it had is why it was kept.
-- A ladder on another preset may follow one that is there: the same configurations, whatever they
-  gain. That shows whether the gains on the smaller preset hold on the larger, for which one seed,
-  without an error, will do.
-- A ladder that is there is gone on with where it is this very one: its record holds what it was
-  climbed with.
+- A rung is a configuration under several seeds. A change is kept if it lowers their mean loss and
+  the two-sided p of Welch's test is below 0.05. Of changes that do nothing, one in forty passes.
+  The next change is tried on top of those kept. `lib.steps.LEVERS` lists the changes in order.
+- This is enough to decide what to build on, not to claim a gain. Among so many rungs one may well
+  be kept by chance, so `p_holm` is p corrected for testing all rungs at once, and `titles` says
+  whether other titles would agree. The gain of a kept change is an overestimate: it was kept partly
+  because it was lucky.
+- A ladder on another preset may follow an existing one: it takes the same configurations, whatever
+  they gain. That shows whether gains on the smaller preset hold on the larger. One seed, without an
+  error, is enough for it.
+- An existing ladder is continued only if it is the same one: its record holds the conditions under
+  which it was climbed.
 - Nothing here is scored on the test titles.
 """
 
@@ -48,18 +49,18 @@ _RUNG = exactly(
     title=TEXT,
     why=TEXT,
     changes={"type": "object"},
-    losses=NUMBERS,  # full coverage, a seed each
+    losses=NUMBERS,  # full coverage, one per seed
     mean=NUMBER,
     gain=NUMBER,  # how much lower than the rung below, nats per character
     standard_error={"type": "number", "minimum": 0},  # of the gain, under two seeds or more
-    low=NUMBER,  # which hold the gain with 95 % confidence
+    low=NUMBER,  # `low` to `high` is the 95 % confidence interval of the gain
     high=NUMBER,
     p=NUMBER,  # how often chance makes such a difference
-    p_paired=NUMBER,  # the same, of the differences seed by seed
-    p_holm=NUMBER,  # p, where all rungs are asked at once
+    p_paired=NUMBER,  # the same, from the differences seed by seed
+    p_holm=NUMBER,  # p, corrected for testing all rungs at once
     p_paired_holm=NUMBER,
     titles=exactly(low=NUMBER, high=NUMBER),  # of the gain, over draws of titles
-    title_nats=NUMBERS,  # of each validation title, the mean over the seeds
+    title_nats=NUMBERS,  # nats of each validation title, the mean over the seeds
     kept={"type": "boolean"},
     seconds=NUMBER,  # of one run, on average
 )
@@ -99,22 +100,23 @@ def climb(
     resume: str = "same",
     workers=None,
 ) -> dict:
-    """Try `levers` in turn from step two on, a line a run; write and return the ladder's record.
+    """Try `levers` in turn, starting from step two; write and return the ladder's record.
 
-    A change is kept where it gains by more than chance does, or, given the record of another ladder
-    as `like`, where that one kept it.
+    A change is kept if it gains more than chance would explain or, given the record of another
+    ladder as `like`, if that ladder kept it. Losses are in nats per character. Prints a line per
+    run.
 
-    Writes `out/results/<preset>/ladder.json` after each rung. Where there is one, what it has not
-    tried yet is tried on top of what it kept; a run that was trained before is taken from its
-    checkpoint under `out/_build/ladder-<preset>/`. `resume` "fresh" starts over, "accept" goes on
-    although code or settings differ. Losses in nats per character. Of two processes the second
-    waits, and goes on from what the first has left. With `workers` (`studies.runs`) the seeds of a
-    rung are trained at once, and with a `like`, whose verdicts are known, those of all rungs.
+    Writes `out/results/<preset>/ladder.json` after each rung. If that record exists, what it has
+    not tried yet is tried on top of what it kept. A run that was trained before is loaded from its
+    checkpoint under `out/_build/ladder-<preset>/`. `resume` "fresh" starts over; "accept" continues
+    although code or settings differ. A second process waits for the first, then continues from what
+    it left. With `workers` (`studies.runs`) the seeds of a rung are trained at once. With `like` as
+    well, whose verdicts are known, the seeds of all rungs are.
 
-    Raises ValueError for a single seed, which has no standard error, unless there is a `like`; for
-    a lever that `like` has not tried; where the ladder that is there is another one: of other
-    titles, settings, seeds, code or verdicts; and for "fresh" where rungs that were not asked for
-    would be lost. FloatingPointError where a run diverges, which will again.
+    Raises ValueError for a single seed, which has no standard error, unless `like` is given; for a
+    lever that `like` has not tried; if the existing ladder is another one, of other titles,
+    settings, seeds, code or verdicts; and for "fresh" if rungs that were not asked for would be
+    lost. Raises FloatingPointError if a run diverges, as it would again.
     """
     verdicts = _verdicts(levers, like)
     if count < 2 and not like:
@@ -209,10 +211,10 @@ def _verdicts(levers, like):
 
 
 def _begun(out, preset, conditions, levers, verdicts, resume):
-    """Return the record of this very ladder, climbed in part or whole, or None without one.
+    """Return the record of this very ladder, complete or not, or None if there is none.
 
-    Raises ValueError where it is another: going on with it would compare what does not compare, and
-    a new one would lose it.
+    Raises ValueError if it is of another ladder: to continue that one would compare what is not
+    comparable, and a new one would overwrite it.
     """
     shown = f"results/{preset}/ladder.json"
     try:

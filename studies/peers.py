@@ -1,12 +1,16 @@
 """What others report on the same challenge, and what it would be with every token scored.
 
-`peers.csv` holds a row for each public result: the loss that its `evaluate()` printed, the block
-and the batch of that evaluation, the training tokens that a log of it counted, whether its titles
-are the hub's old ones or the new ones that replaced them, and why it compares with none, if it
-does not.
+`peers.csv` holds a row for each public result:
 
-Hardly anybody tells how many validation tokens there were. There are nine times as many training
-titles, but the validation titles are a little shorter than a ninth, as NINTH has it.
+- the loss that its `evaluate()` printed;
+- the block and the batch of that evaluation;
+- how many training tokens one of its logs counted;
+- whether its titles are the hub's old ones or the new ones that replaced them;
+- why it cannot be compared with any other, if that is so.
+
+Hardly anyone reports the number of validation tokens, so it is estimated. There are nine times as
+many training titles as validation titles, but the validation titles are a little shorter (see
+NINTH).
 """
 
 import csv
@@ -14,8 +18,8 @@ from pathlib import Path
 
 from lib.files import BOOK
 
-# Validation tokens as a part of a ninth of the training tokens: what is likely, the least and the
-# most. `old`: the validation text counted by https://github.com/ruodingt/mainrun
+# Validation tokens divided by a ninth of the training tokens: the likely, lowest and highest ratio.
+# `old`: the validation text counted by https://github.com/ruodingt/mainrun
 # (docs/analysis/tokenizer_profiler.md), at the challenge's own tokenizer; `new`: both counts in
 # one log of https://github.com/undivisible/mainrun (experiment_results/baseline.log). The bounds
 # follow from the first evaluations in the logs of https://github.com/arshchawla21/mainrun: an
@@ -24,13 +28,15 @@ NINTH = {"old": (0.989, 0.9885, 0.9930), "new": (0.998, 0.9934, 1.0094)}
 
 
 def read_peers(path: Path = BOOK / "peers.csv") -> dict[str, dict]:
-    """Return the rows of `peers.csv` by their `key`, numbers parsed, what is empty None.
+    """Return the rows of `peers.csv` by their `key`, with numbers parsed and empty fields as None.
 
-    Added to each are, as estimates, `val_tokens`, the `coverage` that follows, and what is
-    `reported` (nats per character) divided by it: `corrected`, between `least` and `most`. None
-    where the tokens are not known, the last three also where the result compares with none.
+    Estimates are added to each row: `val_tokens`; the `coverage` that follows from them;
+    `corrected`, which is `reported` (nats per character) divided by that coverage; and its bounds,
+    `least` and `most`. All are None if the training tokens are not known, and the last three also
+    if the result cannot be compared.
 
-    Raises ValueError for a row without a source or an address, and for a number that is none.
+    Raises ValueError for a row without a source or an address, and for a field that is not a
+    number.
     """
     with open(path, newline="", encoding="utf-8") as file:
         return {row["key"]: _parse(row) for row in csv.DictReader(file)}
@@ -39,7 +45,7 @@ def read_peers(path: Path = BOOK / "peers.csv") -> dict[str, dict]:
 def coverage_of(tokens: int, block: int, batch: int) -> float:
     """Return the share of `tokens` that `evaluate()` scores.
 
-    It scores those of whole spans of block × batch tokens, with one more between two of them.
+    It scores whole spans of block × batch tokens, and skips one token between two spans.
     """
     span = block * batch
     return tokens // (span + 1) * span / tokens

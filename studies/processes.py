@@ -1,9 +1,9 @@
-"""Workers on this machine: a process each, several at once, and no library for it.
+"""Workers on this machine: several processes at once, without any library.
 
-- The cores are shared out among the workers, as threads of PyTorch; where there are several GPUs,
-  each worker sees one of them.
-- A worker has its variables in its environment before PyTorch is imported there. It trains one run
-  after another, and ends when this process does, however that ends.
+- The cores are divided among the workers, as PyTorch threads. If there are several GPUs, each
+  worker sees one of them.
+- A worker's environment variables are set before it imports PyTorch. It trains one run after
+  another, and ends when this process does, however that ends.
 """
 
 import json
@@ -51,7 +51,7 @@ class Processes:
         return self._count
 
     def start(self, job: dict, titles: Titles, sent=()) -> _Started:
-        """Start a worker on `job`, as `studies.worker` has it; return a handle of it."""
+        """Start a worker on `job` (see `studies.worker`) and return a handle to it."""
         number, self._asked = self._free.pop(0), self._asked + 1
         if number not in self._workers:
             self._workers[number] = self._new(number)
@@ -77,7 +77,7 @@ class Processes:
         return []
 
     def outcome(self, ended: _Started) -> dict:
-        """Return what a worker's `work` came to. Raises Died where it did not live to say so."""
+        """Return the outcome of a worker's `work`. Raises Died if it did not live to report one."""
         self._free.append(ended.number)
         if ended.path.exists():
             return json.loads(ended.path.read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""What is said of many runs while they go on: how many are done, how long the rest takes."""
+"""The progress of many runs: how many are done, and how long the rest will take."""
 
 import sys
 import time
@@ -8,9 +8,9 @@ from lib.watch import in_words
 
 
 class Progress:
-    """The line for all runs that were `asked`, which stands below the lines of those that ended.
+    """One line for all the runs in `asked`, below the lines of the runs that have ended.
 
-    On a terminal it is written over as they come forward; elsewhere it is written when one ends.
+    On a terminal it is redrawn as the runs progress; elsewhere it is printed when one ends.
     """
 
     def __init__(self, asked: list):

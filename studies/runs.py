@@ -1,11 +1,11 @@
-"""Many runs, wherever they happen: one after another here, at once here, or on a cluster.
+"""Many runs: one after another here, several at once here, or on a cluster.
 
-- A run is asked for by its settings, which hold preset and seed, and comes back as a run record.
-  Where it is trained makes no difference to the record, at one number of threads.
-- A run that diverges is that run's failure: the others go on, and it is told by name at the end.
-- A worker that dies is replaced, and its run tried again: from its last checkpoint where the
-  folder of the command is seen, else from what it was sent.
-- What was finished before is taken from its checkpoint, whoever trained it.
+- A run is asked for by its settings, which include preset and seed, and comes back as a run record.
+  Where it is trained makes no difference to the record, given the same number of threads.
+- A run that diverges fails alone: the others continue, and it is named at the end.
+- A worker that dies is replaced and its run tried again: from its last checkpoint if the new worker
+  sees the folder of the command, otherwise from what the run was sent.
+- A run that was finished before is loaded from its checkpoint, whoever trained it.
 """
 
 from collections import Counter, deque
@@ -33,8 +33,8 @@ class Asked:
 
     name: str
     config: Config
-    under: Path  # its folder lies here
-    out: Path | None = None  # it is published here, as a step is, if at all
+    under: Path  # the parent of its folder
+    out: Path | None = None  # where it is published, as a step is; None if it is not
 
     @property
     def seed(self) -> int:
@@ -43,9 +43,10 @@ class Asked:
 
     @property
     def folder(self) -> Path:
-        """Where its checkpoints and its log are left.
+        """The folder of its checkpoints and its log.
 
-        Counting is no part of a training: a step that only counts goes on from what another left.
+        Counting is not part of training, so a step that only adds counts shares the folder of the
+        step that it continues from.
         """
         name = self.name
         if self.config.counts:
@@ -68,11 +69,11 @@ class Asked:
 def many(
     asked: list[Asked], titles: Titles, resume: str = "same", workers=None
 ) -> Iterator[tuple[Asked, dict | Exception]]:
-    """Train all that is `asked`, a line for each; yield each with its record as it is finished.
+    """Train all runs in `asked`, a line for each; yield each with its record as it finishes.
 
-    `workers` are those of `studies.processes` or `studies.cluster`; without them one run is trained
-    after another, here. In place of the record of a run that failed stands what it failed of:
-    FloatingPointError where it diverged, Died where no worker lived to finish it.
+    `workers` come from `studies.processes` or `studies.cluster`; without them the runs are trained
+    here, one after another. A run that failed is yielded with its exception in place of a record:
+    FloatingPointError if it diverged, Died if no worker lived to finish it.
 
     Raises ValueError for checkpoints of another run, unless `resume` is "accept" or "fresh", and
     for a worker of another version.
@@ -103,7 +104,10 @@ def records(asked: list[Asked], titles: Titles, resume: str = "same", workers=No
 
 
 def refuse_failed(outcomes: dict) -> None:
-    """Raise what failed of `outcomes`, by name: FloatingPointError, or Died, as the first did."""
+    """Raise an error that names every run that failed, if any did.
+
+    It is a FloatingPointError or Died, like the first failure in `outcomes`.
+    """
     failed = {one: error for one, error in outcomes.items() if isinstance(error, Exception)}
     if not failed:
         return
@@ -183,7 +187,7 @@ def _start(one, titles, resume, workers):
 
 
 def _result(one, ended, workers):
-    """Return what came of a run, or raise it, when what it left elsewhere is here as well."""
+    """Copy here what a run left elsewhere, then return its outcome or raise its failure."""
     outcome = workers.outcome(ended)
     files = outcome.get("files", ())
     with held(one.folder) if files else nullcontext():

@@ -1,16 +1,16 @@
-"""The joint search for a step's settings, with Optuna: what interacts is tuned together.
+"""The search for a step's settings, with Optuna: settings that interact are tuned together.
 
-- A trial is one run of the step with some settings changed; its value is the full-coverage loss
-  on the validation titles, nats per character. No trial is scored on the test titles.
-- The first trial is the step as it is, the next are the best of a smaller preset's, and one of
-  settings that were chosen by hand, where asked.
-- The study lies in a database (SQLite, or any storage that Optuna takes), so that a search can be
-  stopped, continued, and worked on by many processes or machines at once: each runs this with the
-  same storage. A trial whose process died is marked as failed and queued again by the next one.
-- A database that does not have the study is given the trials of its record.
-- A study is of one preset, step, stories, settings, precision and code, and is named by them:
-  trials of two that differ in one of these lie in one study only where that was accepted.
-- Only `search` needs Optuna; what a search came to is read without it.
+- A trial is one run of the step with some settings changed; its value is the full-coverage loss on
+  the validation titles, nats per character. No trial is scored on the test titles.
+- The first trial is the step unchanged. If asked for, the best trials of a smaller preset follow,
+  and one with settings chosen by hand.
+- The study is kept in a database (SQLite, or any storage that Optuna accepts), so that a search can
+  be stopped, continued, and shared by many processes or machines: each runs this with the same
+  storage. A trial whose process died is marked as failed and queued again by the next process.
+- A database that lacks the study is given the trials in the study's record.
+- A study belongs to one preset, step, stories, settings, precision and code, and its name is
+  derived from them. Trials that differ in any of these share a study only if that was accepted.
+- Only `search` needs Optuna; the record of a search is read without it.
 """
 
 import shutil
@@ -66,19 +66,23 @@ def search(
     like: dict | None = None,
     first: dict | None = None,
 ):
-    """Run `trials` more trials on the study of `step` on `preset`, a line each; return the study.
+    """Run `trials` more trials of the study of `step` on `preset`, a line each; return the study.
 
-    `storage` is a URL as Optuna takes it; without one it is SQLite's in `out/_build/search.db`.
-    Writes all trials so far to `out/results/<preset>/search/<step>.json`. `like` is such a record
-    of another preset: its best trials are tried first, in place of Optuna's blind ones, and then
-    the step with the settings `first`. `resume` "fresh" removes the trials that the study has and
-    begins again, so one process says it, not many; "accept" goes on with the study of the record
-    that is there, although code or settings differ. A trial whose process died continues from its
-    checkpoint.
+    Writes all trials so far to `out/results/<preset>/search/<step>.json`. A trial whose process
+    died continues from its checkpoint.
 
-    Raises ValueError where that record is of another study, or has trials that the study in the
-    database does not have, where `like` was searched in other ranges, and for settings in `first`
-    that the search would not try.
+    - `storage` is a database URL as Optuna takes it; the default is SQLite in
+      `out/_build/search.db`.
+    - `like` is such a record of another preset: its best trials are tried first, in place of
+      Optuna's random ones.
+    - `first` holds settings to try next: the step with these changed.
+    - `resume` "fresh" removes the study's trials and begins again, so only one of several processes
+      should pass it. "accept" continues the study of the existing record although code or settings
+      differ.
+
+    Raises ValueError if that record is of another study or has trials that the study in the
+    database lacks, if `like` was searched in other ranges, and for settings in `first` that the
+    search would not try.
     """
     import optuna
 
@@ -110,7 +114,7 @@ def search(
     ask = study.ask
 
     def one_at_a_time(*arguments):
-        """SQLite gives a trial that is queued to both of two processes that ask at once."""
+        """Lock: SQLite gives a queued trial to both of two processes that ask at once."""
         with filelock.FileLock(folder / ".asking"):
             return ask(*arguments)
 
@@ -236,7 +240,7 @@ def _refuse_loss(out, about, study):
 def _write(study, about, out, resume):
     name, complete = f"search/{about['step']}", None
     while complete != (trials := _complete(study)):
-        complete = trials  # a machine elsewhere may have finished a trial, and written less
+        complete = trials  # another machine may have finished one, and written fewer trials
         others = [] if resume == "fresh" else _refuse_loss(out, about, study)
         record = {**about, "created": datetime.now(UTC).isoformat(timespec="seconds")}
         record |= {"trials": trials, "accepted": sorted({*about["accepted"], *others})}

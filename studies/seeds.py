@@ -1,11 +1,11 @@
-"""A step under several seeds: how far its loss is from where another seed would have put it.
+"""A step under several seeds: how much its loss depends on the seed.
 
-- The seeds are 1337, 1338, …: a model's first weights and its dropout vary. The titles, their split
-  and the tokenizer do not.
-- Nor does the order of the data where a step's batches follow the stream, as the baseline's do.
-- No run of these is scored on the test titles, but for a published one, which was before.
-- A checkpoint of other code, settings or stories is refused, or accepted and the record says so.
-- The records lie in `results/<preset>/seeds/`.
+- The seeds are 1337, 1338, … They change a model's first weights and its dropout, but not the
+  titles, their split or the tokenizer.
+- Where a step's batches follow the stream, as the baseline's do, their order stays the same too.
+- None of these runs is scored on the test titles; a published run that is reused already was.
+- A checkpoint of other code, settings or stories is refused; if it is accepted, the record says so.
+- The records are in `results/<preset>/seeds/`.
 """
 
 import statistics
@@ -58,11 +58,11 @@ _DIFFERENCE = exactly(
     before={"type": "string"},
     difference={"type": "number"},
     standard_error={"type": "number", "minimum": 0},
-    low={"type": "number"},  # which hold the difference with 95 % confidence
+    low={"type": "number"},  # `low` to `high` is its 95 % confidence interval
     high={"type": "number"},
     p={"type": "number"},  # how often chance makes such a difference
-    p_paired={"type": "number"},  # the same, of the differences seed by seed
-    p_holm={"type": "number"},  # p, where all steps are asked at once
+    p_paired={"type": "number"},  # the same, from the differences seed by seed
+    p_holm={"type": "number"},  # p, corrected for testing all steps at once
     titles=exactly(difference=NUMBER, low=NUMBER, high=NUMBER),  # over draws of titles
     verdict={"enum": [YES, NO]},
 )
@@ -80,17 +80,17 @@ def train_steps(
 ) -> dict[str, dict]:
     """Train each of `steps` under `count` seeds, a line for each; write and return their records.
 
-    One step after another, or, where there are `workers` (`studies.runs`), all runs at once that
-    they have room for. Writes the record of each step when its last seed is trained, and
-    `differences.json` anew. A seed that was trained before is taken from its checkpoint under
-    `out/_build/seeds-<preset>/`, one that was stopped continues, and a published run that is the
-    very run that would be trained is the first seed; with `resume` "fresh" all are trained. Where
-    several processes train at once, one waits for the other.
+    Trains one step after another or, with `workers` (`studies.runs`), as many runs at once as they
+    have room for. When the last seed of a step is trained, writes its record and `differences.json`
+    anew. A seed trained before is loaded from its checkpoint under `out/_build/seeds-<preset>/`,
+    and one that was stopped continues. A published run that is the very run to be trained serves as
+    the first seed. With `resume` "fresh" all are trained. Where several processes train at once,
+    one waits for the other.
 
-    Raises ValueError for fewer than two seeds, for a step or preset that is not there, where a
-    record that is there is of other stories or of more seeds, unless `resume` is "fresh", and for
-    checkpoints of another run, unless it is "accept"; FloatingPointError, when all others are
-    trained, where a run diverged: its step has no record.
+    Raises ValueError for fewer than two seeds; for an unknown step or preset; if an existing record
+    is of other stories or more seeds, unless `resume` is "fresh"; for checkpoints of another run,
+    unless it is "accept". Raises FloatingPointError, once all others are trained, if a run
+    diverged: its step has no record.
     """
     if count < 2:
         raise ValueError(f"{count} seeds have no spread; ask for at least 2.")
@@ -134,8 +134,8 @@ def run_seeds(
 ) -> list[dict]:
     """Train `config` under each of `seeds`, a line for each; return the run record of each.
 
-    Each has the nats of each validation title beside, `title_nats`. The checkpoints are left in
-    `folder`, in `<name>-<seed>`. `workers` as `studies.runs` has them.
+    Each record also holds `title_nats`, the nats of each validation title. The checkpoints are left
+    in `folder`, in `<name>-<seed>`. For `workers` see `studies.runs`.
     """
     return records(_asked(name, config, folder, seeds), titles, resume, workers)
 
@@ -154,15 +154,15 @@ def train_recipe(
     recipe: str = PUBLIC_BEST,
     workers=None,
 ) -> dict:
-    """Train one of `lib.steps.RECIPES` once, at the steps' own seed, and return its record.
+    """Train one of `lib.steps.RECIPES` once, with the seed of the steps, and return its record.
 
-    Writes `out/results/<preset>/<recipe>.json` as that of a published step, with one look at the
-    test titles. A run that was stopped continues from its checkpoint under
+    Writes `out/results/<preset>/<recipe>.json` like the record of a published step, with one look
+    at the test titles. A run that was stopped continues from its checkpoint under
     `out/_build/<recipe>-<preset>/`. With `workers` (`studies.runs`) one of them trains it.
 
-    Raises ValueError for a preset that is not there, where the record that is there is of other
-    stories, unless `resume` is "fresh", and for the checkpoint of another run, unless it is
-    "accept"; FloatingPointError where the run diverges, `Died` where its worker does.
+    Raises ValueError for an unknown preset; if the existing record is of other stories, unless
+    `resume` is "fresh"; for the checkpoint of another run, unless it is "accept". Raises
+    FloatingPointError if the run diverges, `Died` if its worker dies.
     """
     if resume != "fresh" and results(out, preset, recipe).exists():
         shown = f"results/{preset}/{recipe}.json"
@@ -268,8 +268,8 @@ def _published(out, step, config, titles, workers):
 def _write_differences(out, preset):
     """Compare each step with the step before it, and the best public recipe with step three.
 
-    Only where both have seeds on the same titles, by the same code in one precision. A step that
-    only counts has the networks of the one before it, and its error (`studies.counting`).
+    Only pairs with seeds on the same titles, by the same code in one precision. A step that only
+    adds counts has the networks of the one before it; `studies.counting` gives its error.
     """
     networks = [step for step in STEPS if "counts" not in STEPS[step]["changes"]]
     order = [*pairwise(networks), (LADDER["to"], PUBLIC_BEST)]

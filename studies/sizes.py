@@ -1,7 +1,7 @@
 """What each step gains over the step before it, from one preset to the next larger one.
 
-A preset's gains are those of its published steps, one run each, and without these the means over
-seeds.
+The gains are those of a preset's published steps, one run each; if it has none, they are
+differences of means over seeds.
 """
 
 from itertools import pairwise
@@ -15,12 +15,13 @@ from .seeds import read_differences
 
 
 def gains_by_size(homes: dict[str, str | Path]) -> dict[str, dict[str, float]]:
-    """Return by preset, the smallest first, how much lower each step is than the one before it.
+    """Return how much lower each step's loss is than that of the step before it, by preset.
 
-    `homes` is where the `results/` of each preset are. Full coverage, nats per character; a preset
-    that has neither steps nor seeds is left out, and so is a step without the one before it.
+    Full coverage, nats per character; the smallest preset comes first. `homes` says where each
+    preset's `results/` are. A preset that has neither steps nor seeds is left out, and so is a step
+    without the one before it.
 
-    Raises ValueError for records that are damaged.
+    Raises ValueError for damaged records.
     """
     found = {}
     for preset in [name for name in PRESETS if name in homes]:

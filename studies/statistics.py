@@ -1,12 +1,12 @@
-"""How far two sets of losses are apart, and how surely.
+"""How far apart two sets of losses are, and how certain that is.
 
-Losses are in nats per character, one a seed; nats of a title are its own sum.
+Losses are in nats per character, one per seed; the nats of a title are summed over it.
 
-- Two means are compared by Welch's test, which lets each set have a spread of its own: with the
-  three to five seeds that there are, twice the standard error is far too little to ask for.
-- Where many comparisons are made, some come out by chance. Holm's correction asks so much more of
-  each that the chance of even one false one stays below LEVEL.
-- Seeds say nothing of which titles were drawn. That is what a bootstrap over the titles says.
+- Two means are compared by Welch's test, which lets each set have its own spread. With only three
+  to five seeds, a difference of two standard errors is far too weak a requirement.
+- Among many comparisons, some succeed by chance. Holm's correction makes each of them stricter, so
+  that the chance of even one false positive stays below LEVEL.
+- Seeds say nothing about which titles were drawn. A bootstrap over the titles does.
 """
 
 import math
@@ -14,7 +14,7 @@ import statistics
 
 import numpy as np
 
-LEVEL = 0.05  # of a difference that is called significant: how often chance alone makes one
+LEVEL = 0.05  # the p below which a difference is called significant
 RESAMPLES = 10_000
 SURELY = ("low", "high", "p", "p_paired")  # what `difference` says beside its error
 
@@ -27,9 +27,11 @@ def standard_error(losses: list[float]) -> float:
 def difference(before: list[float], after: list[float], paired: bool = False) -> dict:
     """Return how far the mean of `after` lies from that of `before`, by Welch's test.
 
-    `difference` is after less before and `standard_error` its error; `low` and `high` hold it with
-    95 % confidence, and `p` is how often chance makes one as large. With `paired` the losses at one
-    place are of one seed, and `p_paired` is that of the test of their differences (Student's).
+    - `difference` is after minus before, and `standard_error` its error.
+    - `low` to `high` is its 95 % confidence interval.
+    - `p` is how often chance makes a difference as large.
+    - `p_paired`, only with `paired`, is the p of Student's test of the differences seed by seed:
+      losses at the same place are then of the same seed.
 
     Welch 1947, https://doi.org/10.1093/biomet/34.1-2.28
     """
@@ -53,10 +55,10 @@ def difference(before: list[float], after: list[float], paired: bool = False) ->
 
 
 def holm(p: list[float]) -> list[float]:
-    """Return each of `p` as it is where all of them are asked at once, by Holm's correction.
+    """Return the p-values `p` corrected for testing all of them at once, by Holm's method.
 
-    The smallest is multiplied by their number n, the next by n - 1, …; none becomes smaller than
-    one before it, or larger than 1. Holm 1979, https://www.jstor.org/stable/4615733
+    The smallest is multiplied by their number n, the next by n - 1, and so on. No result is smaller
+    than the one before it, or larger than 1. Holm 1979, https://www.jstor.org/stable/4615733
     """
     corrected, least = [0.0] * len(p), 0.0
     for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
@@ -65,11 +67,12 @@ def holm(p: list[float]) -> list[float]:
 
 
 def over_titles(before: list[float], after: list[float], chars: int) -> dict:
-    """Return how surely a difference is one on other titles too, by a bootstrap over these.
+    """Return a difference and how far other titles would change it, by a bootstrap over the titles.
 
-    `before` and `after` are the nats of each title under two models, `chars` the characters of all.
-    The result has the `difference`, after less before in nats per character, and `low` and `high`,
-    between which it lies in 95 % of RESAMPLES draws of as many titles.
+    `before` and `after` are the nats of each title under two models; `chars` is the number of
+    characters in all titles. The result has the `difference`, after minus before in nats per
+    character, and `low` and `high`, between which it lies in 95 % of RESAMPLES draws of as many
+    titles.
     """
     apart = (np.asarray(after) - np.asarray(before)) * (len(before) / chars)
     rng, count = np.random.default_rng(1337), len(apart)
@@ -79,11 +82,11 @@ def over_titles(before: list[float], after: list[float], chars: int) -> dict:
 
 
 def judge(below: dict, rung: dict, kept: bool | None, chars: int) -> dict:
-    """Return what a rung of a ladder gained over the one below it, how surely, whether it is kept.
+    """Return a rung's gain over the rung below, how certain it is, and whether it is kept.
 
-    Each has `losses`, a seed each, their `mean`, and `title_nats`, the nats of each title; `chars`
-    are the characters of all. A rung is kept where its gain is positive and p is below LEVEL;
-    `kept` says so in place of that, and must where there is one seed.
+    Both rungs have `losses`, one per seed, their `mean`, and `title_nats`, the nats of each title;
+    `chars` is the number of characters in all titles. A rung is kept if its gain is positive and p
+    is below LEVEL, unless `kept` gives the verdict, as it must with a single seed.
     """
     drawn = over_titles(rung["title_nats"], below["title_nats"], chars)
     found = {

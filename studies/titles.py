@@ -1,6 +1,6 @@
-"""What other titles would make of the difference between two published runs.
+"""How far other titles would change the difference between two published runs.
 
-Each is one run: what another seed would do is not in it. `studies.seeds` has that.
+Each side is a single run, so this says nothing about other seeds; `studies.seeds` does.
 """
 
 from itertools import pairwise
@@ -15,10 +15,10 @@ from .statistics import over_titles
 
 
 def beside(records: list[dict], others: list[dict]) -> list[tuple[str, str]]:
-    """Return which runs to set beside which: each of the steps `records` and the one before it.
+    """Return which pairs of runs to compare: each of the steps `records` with the one before it.
 
-    Of `others`, which are no steps, each that is of the same titles beside step three, tuned beside
-    tuned.
+    `others` are not steps. Each that is on the same titles is paired with step three, a tuned one
+    with the tuned step three.
     """
     names = [record["step"] for record in records]
     there = {r["step"] for r in [*records, *others] if compare_alike([records[0], r])}
@@ -33,12 +33,12 @@ def beside(records: list[dict], others: list[dict]) -> list[tuple[str, str]]:
 
 
 def differences(home: str | Path, preset: str, pairs: list[tuple[str, str]]) -> dict[str, dict]:
-    """Return, by the name of the second of each pair of runs on `preset`, how far they are apart.
+    """Return how far apart the two runs of each pair on `preset` are, by the name of the second.
 
-    `val` and `test`, of those titles, have the `difference` of the full-coverage losses, second
-    less first in nats per character, and `low` and `high`, between which it lies in 95 % of draws
-    of as many titles (`studies.statistics.over_titles`); `test` is None where there are none. The
-    two are named by `title` and `before`.
+    `title` and `before` name the second and the first run. `val` and `test` each hold, for those
+    titles, the `difference` of the full-coverage losses, second minus first in nats per character,
+    and `low` and `high`, between which it lies in 95 % of draws of as many titles
+    (`studies.statistics.over_titles`). `test` is None if there are no test titles.
 
     Raises FileNotFoundError for a run that is not in `home`, ValueError for two of other titles.
     """

@@ -1,4 +1,4 @@
-"""What the trials of a search draw: by its sampler, and those that it begins with."""
+"""The settings that the trials of a search try: those it begins with, and those it draws."""
 
 import json
 
@@ -9,10 +9,10 @@ TAKEN = 2  # trials of a smaller preset that a search begins with: its best are 
 
 
 def suggest(trial, config: Config, space: dict) -> dict:
-    """Return the changes of `config` that `trial` tries, of `space` (`lib.steps.SEARCHES`).
+    """Return the changes to `config` that `trial` tries, from `space` (`lib.steps.SEARCHES`).
 
-    What would be a vocabulary that `config` cannot have is not asked for: two names of one
-    configuration would be two trials of one thing.
+    Of vocabulary factors that give `config` the same size only one is offered: otherwise one
+    configuration would have two names, and be two trials.
     """
     drawn = {}
     for name in space:
@@ -64,10 +64,10 @@ def best(like: dict | None, config: Config, space: dict) -> list[dict]:
 
 
 def chosen(changes: dict, config: Config, space: dict) -> dict:
-    """Return what a trial draws that is `config` as it is but for `changes`.
+    """Return what a trial draws that leaves `config` as it is except for `changes`.
 
-    Each value is as the sampler would draw it: 4 is 4.0, by whose name its checkpoint is found.
-    Raises ValueError for a setting that is not in `space`, or a value that is not.
+    Each value is as the sampler would draw it, 4.0 for 4, since its checkpoint is found by that
+    name. Raises ValueError for a setting that is not in `space`, or a value that is not.
     """
     drawn = as_it_is(config, space)
     for name, value in changes.items():

@@ -1,12 +1,12 @@
-"""One run, wherever it is trained: what a worker is asked for, and what it gives back.
+"""One run, wherever it is trained: the job that a worker is given, and what it gives back.
 
-- A job is a dictionary of what JSON can hold, and so is what comes of it, but for the bytes of
-  files that are sent back. It says which code, PyTorch and stories are meant: a worker that has
-  others refuses it by name.
-- The run is trained in the folder that the job names, where the worker sees that very folder, else
-  in one of its own, from the checkpoint that was sent with the job; what it leaves is sent back
-  when it ends.
-- What a worker says, and how it failed, is in `worker.log` in the folder of the run; the points
+- A job is a dictionary of what JSON can hold. So is its outcome, except for the bytes of files that
+  are sent back. A job says which code, PyTorch and stories it needs; a worker that has others
+  refuses it and names what differs.
+- The run is trained in the folder that the job names, if the worker sees that very folder.
+  Otherwise the worker uses a folder of its own, starts from the checkpoint that was sent with the
+  job, and sends back what it left there when it ends.
+- What a worker prints, and how it failed, is in `worker.log` in the folder of the run; the points
   that were measured are beside it, in `log.jsonl`.
 """
 
@@ -35,8 +35,8 @@ from lib.train import train
 from .identity import differing, identity_of, tell, version
 
 LOG = "worker.log"
-TOKEN = ".folder"  # a name that a folder has wherever it is seen
-PUBLISHED = "published"  # what a worker leaves there, in a folder of its own, belongs in `out`
+TOKEN = ".folder"  # the file with a folder's id, by which a worker knows that it sees that folder
+PUBLISHED = "published"  # in a worker's own folder: the files to copy to `out`
 FAILURES = {kind.__name__: kind for kind in (FloatingPointError, ValueError, OSError)}
 
 
@@ -53,10 +53,10 @@ def trained(
     out: Path | None = None,
     quiet: bool = True,
 ) -> dict:
-    """Train a run, or continue it in `folder`; return its `record`, and what is `told` of it.
+    """Train a run, or continue it in `folder`; return its `record`, and `told`, a line about it.
 
-    Beside the record's own it has `title_nats`, the nats of each validation title.
-    With `out` it is published there as a step is: scored on the test titles, with its weights.
+    The record also holds `title_nats`, the nats of each validation title. With `out` it does not;
+    the run is published there like a step instead: scored on the test titles, with its weights.
     """
     run = train(config, titles, folder=folder, resume=resume, quiet=quiet)
     if out is None:
@@ -74,10 +74,11 @@ def trained(
 
 
 def job_of(titles: Titles, config: Config, threads: int, **more) -> dict:
-    """Return a job: to train `name` in `folder`, as `resume` says; without these, its identity.
+    """Return a job: to train `name` in `folder`, as `resume` says.
 
-    `out` is where it is published, if it is. `threads` are those of a CPU. `token` is the folder's
-    own, where a worker may not see it.
+    Without these, the job is to give the identity that the run would have. `out` is where the run
+    is published, if it is. `threads` is the number of CPU threads. `token` is the folder's id, for
+    a worker that might not see the folder.
     """
     about = {"config": config.as_dict(), "threads": threads, "version": version(titles)}
     none = dict.fromkeys(("name", "folder", "out", "token"))
@@ -85,10 +86,11 @@ def job_of(titles: Titles, config: Config, threads: int, **more) -> dict:
 
 
 def work(job: dict, titles: Titles, sent=tuple) -> dict:
-    """Do a job. `sent()` are the files, name and bytes, that a folder of its own begins with.
+    """Do a job, and return what came of it.
 
+    `sent()` returns the files, name and bytes, that a folder of the worker's own begins with.
     Returns what `trained` does, or `{"identity": …}`, or `{"failed": [kind, message]}`, where kind
-    is of FAILURES or the name of another exception; beside it `files`, where they are sent back.
+    is one of FAILURES or the name of another exception. `files` is added if files are sent back.
     """
     if job["folder"] is None:
         return _do(job, titles, None)
@@ -118,7 +120,7 @@ def result(outcome: dict) -> dict:
 
 
 def token_of(folder: Path) -> str:
-    """Return the name that `folder` has wherever it is seen; give it one where it has none."""
+    """Return the id of `folder`, the same wherever it is seen; give it one if it has none."""
     if _token(folder) is None:
         write_text(folder / TOKEN, uuid.uuid4().hex)
     return _token(folder)
@@ -173,7 +175,7 @@ def _place(job, sent):
 
 
 def main() -> None:
-    """Do the jobs that come in, a line each, until there are no more: who asked is gone then."""
+    """Do the jobs that come in, one per line, until whoever asks for them is gone."""
     lines, kept = queue.SimpleQueue(), {}
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
     while True:
