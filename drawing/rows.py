@@ -151,7 +151,7 @@ def name_rows(axes, names: list[str]) -> None:
 
 
 def ladder(out, label: str, record: dict) -> Drawing:
-    """Draw each rung's gain over the rung below it, with 95 % intervals.
+    """Draw each rung's gain over the rung below it, with 95% intervals.
 
     The thin line is the interval over seeds; a ladder of one seed has none. The broad, faint line
     is the interval over draws of titles. A filled point is a change that was kept, a hollow one a

@@ -138,7 +138,7 @@ def ladder_table(ladder: dict, kept: bool) -> Table:
     """Return the changes of a ladder that were kept, or those that were not, with reason and gain.
 
     A gain is how much lower the loss was than on the rung below, in nats per character; if there
-    are several seeds, its 95 % interval follows.
+    are several seeds, its 95% interval follows.
     """
 
     rows = [
@@ -155,7 +155,7 @@ def ladder_table(ladder: dict, kept: bool) -> Table:
 
 
 def _between(found, name):
-    """A difference, and between what it lies with 95 % where that is known."""
+    """A difference, and between what it lies with 95% where that is known."""
     low, high = (f"{found[end]:+.4f}" if end in found else "" for end in ("low", "high"))
     return f"{found[name]:+.4f}" + (f" ({low}\xa0to\xa0{high})" if low else "")
 

@@ -207,7 +207,7 @@ def _without_rare(texts, vocab_size):
     """The texts, split at characters that the vocabulary has no room for.
 
     Such characters are then read as bytes. sentencepiece's own setting for this,
-    `character_coverage`, can leave out at most 2 % of a text, where Chinese in a small vocabulary
+    `character_coverage`, can leave out at most 2% of a text, where Chinese in a small vocabulary
     leaves out more. A quarter of the room is reserved for pieces longer than a character.
     """
     room = max(0, vocab_size - 256 - len(SPECIAL) - len(MARKS)) * 3 // 4

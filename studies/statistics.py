@@ -28,7 +28,7 @@ def difference(before: list[float], after: list[float], paired: bool = False) ->
     """Return how far the mean of `after` lies from that of `before`, by Welch's test.
 
     - `difference` is after minus before, and `standard_error` its error.
-    - `low` to `high` is its 95 % confidence interval.
+    - `low` to `high` is its 95% confidence interval.
     - `p` is how often chance makes a difference as large.
     - `p_paired`, only with `paired`, is the p of Student's test of the differences seed by seed:
       losses at the same place are then of the same seed.
@@ -71,7 +71,7 @@ def over_titles(before: list[float], after: list[float], chars: int) -> dict:
 
     `before` and `after` are the nats of each title under two models; `chars` is the number of
     characters in all titles. The result has the `difference`, after minus before in nats per
-    character, and `low` and `high`, between which it lies in 95 % of RESAMPLES draws of as many
+    character, and `low` and `high`, between which it lies in 95% of RESAMPLES draws of as many
     titles.
     """
     apart = (np.asarray(after) - np.asarray(before)) * (len(before) / chars)

@@ -37,7 +37,7 @@ def differences(home: str | Path, preset: str, pairs: list[tuple[str, str]]) -> 
 
     `title` and `before` name the second and the first run. `val` and `test` each hold, for those
     titles, the `difference` of the full-coverage losses, second minus first in nats per character,
-    and `low` and `high`, between which it lies in 95 % of draws of as many titles
+    and `low` and `high`, between which it lies in 95% of draws of as many titles
     (`studies.statistics.over_titles`). `test` is None if there are no test titles.
 
     Raises FileNotFoundError for a run that is not in `home`, ValueError for two of other titles.
