@@ -181,7 +181,8 @@ def load_step(step: str, preset: str) -> Config:
         raise ValueError(f"There is no step {step!r}; choose one of {', '.join(names)}.")
     config = load_preset(preset)
     for name in names[: names.index(step) + 1]:
-        config = config.change(**STEPS[name]["changes"])
+        on_this = STEPS[name].get("on", {}).get(preset, {})
+        config = config.change(**STEPS[name]["changes"] | on_this)
     return config
 
 

@@ -62,6 +62,16 @@ def test_each_step_asks_for_its_share_of_the_presets_vocabulary(preset):
     assert load_step(PUBLIC_BEST, preset).vocab_size == VOCABULARIES[preset][0]
 
 
+def test_a_step_is_the_same_on_every_preset_but_for_what_it_changes_on_one():
+    """The vocabulary and the preset's own settings apart; the steps after it have it as well."""
+    sizes = ("num_titles", "n_layer", "n_head", "n_embd", "vocab_size", "block_size", "batch_size")
+    for step in STEPS:
+        small, full = (load_step(step, preset).as_dict() for preset in ("small", "full"))
+        differ = {n: full[n] for n in full if full[n] != small[n] and n not in (*sizes, "preset")}
+        after = step in ("04_lowest_loss", "05_counting")
+        assert differ == ({"r_drop": 3.0, "attention_dropout": False} if after else {})
+
+
 def test_a_vocabulary_that_was_asked_for_is_left_as_it_is():
     assert load_preset("smoke", vocab_size=300).vocab_size == 300
     assert load_preset("smoke", vocab_size=300).change(vocab_factor=0.1).vocab_size == 300
