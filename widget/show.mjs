@@ -42,7 +42,7 @@ export function short(text) {
 
 function percent(p) {
   const value = 100 * p;
-  return `${value >= 0.1 || value === 0 ? value.toFixed(1) : value.toPrecision(1)} %`;
+  return `${value >= 0.1 || value === 0 ? value.toFixed(1) : value.toPrecision(1)}%`;
 }
 
 /** The loss of a scored title: `{nats, each, bits}`, the last two per character. */

@@ -202,13 +202,13 @@ def test_a_click_on_a_token_shows_the_ten_likeliest_and_the_one_that_came(visit)
             tokens.nth(at).click()
             expect(tokens.nth(at)).to_have_attribute("aria-pressed", "true")
             found = cells(row(page, name), ".expected tbody tr")
-            p = [float(line[2].removesuffix(" %")) for line in found]
+            p = [float(line[2].removesuffix("%")) for line in found]
             assert 10 <= len(found) <= 11 and p[:10] == sorted(p[:10], reverse=True)
             (came,) = [line for line in found if line[3] == "it came"]
             assert came[1] == tokens.nth(at).text_content()
             loss = float(tokens.nth(at).get_attribute("title").split()[0])
             # Rounded: the loss to hundredths, p to tenths of a percent or, below one, to a digit.
-            shown, p = float(came[2].removesuffix(" %")), 100 * math.exp(-loss)
+            shown, p = float(came[2].removesuffix("%")), 100 * math.exp(-loss)
             digit = 0.1 if shown >= 0.1 else 10 ** math.floor(math.log10(shown))
             assert shown == pytest.approx(p, rel=0, abs=0.51 * digit + 0.0051 * p)
         tokens.nth(tokens.count() - 1).click()
@@ -453,7 +453,7 @@ def test_a_site_and_a_date_are_told_to_the_model_that_sees_them_and_to_no_other(
     first.click()  # what was expected there was expected of what it is told
     (came,) = [r for r in cells(row(page, name), ".expected tbody tr") if r[3] == "it came"]
     loss = float(first.get_attribute("title").split()[0])
-    assert float(came[2].removesuffix(" %")) == pytest.approx(100 * 2.718282**-loss, rel=0.03)
+    assert float(came[2].removesuffix("%")) == pytest.approx(100 * 2.718282**-loss, rel=0.03)
     assert {step: losses(page, step) for step in names(page) if step != name} == {
         step: found for step, found in before.items() if step != name
     }
