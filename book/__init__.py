@@ -1,6 +1,6 @@
 """The book as a whole. In reading order:
 
-contents      the table of contents: which pages and notebooks there are
+contents      the table of contents: pages, notebooks, and the preset that each shows
 repository    the book's repository on GitHub, for the links that plugins/pages.mjs makes
 finished      which notebooks were executed before, and what they left
 progress      how far the training of the running notebook is

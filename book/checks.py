@@ -15,18 +15,17 @@ from pathlib import Path
 
 import yaml
 
-from .contents import pages
-from .finished import read_or_none
+from .contents import pages, presets
 
 VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"}
 
 
 def check_content(root: Path) -> list[str]:
     """What is broken in the pages that MyST read in `root`."""
-    problems, shown = [], _presets(root)
+    problems, shown = [], presets(root)
     for where, page in _built(root):
         problems += [where + problem for problem in _broken(page["mdast"], cell="", line="")]
-        problems += [where + problem for problem in _of_another_run(page["mdast"], where, shown)]
+        problems += [where + problem for problem in _of_another_preset(page["mdast"], where, shown)]
     config = yaml.safe_load((root / "myst.yml").read_text(encoding="utf-8"))
     known = {*pages(root), *config["project"].get("exclude", [])}
     for path in sorted([*root.glob("*.md"), *root.glob("notebooks/*.ipynb")]):
@@ -152,13 +151,7 @@ def _broken(node: dict, cell: str, line: str) -> Iterator[str]:
         yield from _broken(child, cell, line)
 
 
-def _presets(root: Path) -> Callable[[str], str]:
-    """Return which preset a page of the book shows, by its file: `results/report.json` says it."""
-    report = read_or_none(root / "results" / "report.json") or {"preset": None}
-    return lambda file: report.get("but", {}).get(Path(file).stem, report["preset"])
-
-
-def _of_another_run(page: dict, where: str, shown: Callable[[str], str]) -> Iterator[str]:
+def _of_another_preset(page: dict, where: str, shown: Callable[[str], str]) -> Iterator[str]:
     """The figures of a page that a notebook drew of another preset than the page's numbers are."""
     for node in _walk(page):
         drawn = node["type"] == "container" and node.get("source", {}).get("location")

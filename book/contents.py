@@ -1,8 +1,8 @@
-"""The table of contents of `myst.yml`, and what the notebooks in it call themselves."""
+"""The table of contents: pages, the preset that each shows, and the names that notebooks use."""
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -10,6 +10,9 @@ import yaml
 
 from lib.files import BOOK
 
+from .finished import read_or_none
+
+REPORT = "results/report.json"  # which preset the pages show, and which pages another
 LABEL = re.compile(r"#\| label: *(\S+)")
 
 
@@ -29,6 +32,15 @@ def pages(root: Path = BOOK) -> list[str]:
 def notebooks(root: Path = BOOK) -> list[str]:
     """Return the names of the notebooks of the table of contents, in its order."""
     return [Path(page).stem for page in pages(root) if page.endswith(".ipynb")]
+
+
+def presets(root: Path = BOOK, default: str | None = None) -> Callable[[str], str | None]:
+    """Return a function from a page's file or name to the preset that it shows.
+
+    `default` is the preset where the book in `root` has no report yet.
+    """
+    report = read_or_none(Path(root) / REPORT) or {"preset": default}
+    return lambda page: report.get("but", {}).get(Path(page).stem, report["preset"])
 
 
 def refuse_doubles(root: Path = BOOK) -> None:

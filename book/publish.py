@@ -6,11 +6,11 @@ from pathlib import Path
 
 from lib.files import BOOK, results, write_json
 
-from .contents import labels, notebooks, pages
-from .finished import Mark, read_or_none
+from .contents import REPORT, labels, notebooks, pages, presets
+from .finished import Mark
 from .mirror import copy_file
 from .repository import uncommitted
-from .run import PACKAGES, REPORT, BookError, run
+from .run import PACKAGES, BookError, run
 
 
 def publish(
@@ -49,15 +49,14 @@ def publish(
     _remove_orphans(out)
     run(preset_name, stories, out, step, resume, without)
     _remove_orphans(BOOK)
-    report = read_or_none(BOOK / REPORT) or {"preset": preset_name}
-    shown = report.get("but", {})
+    shown = presets(BOOK, preset_name)
     for name in [n for n in notebooks(BOOK) if n not in without] if step is None else [step]:
         if Mark(out, name).read() is None:  # left out: what the book has of it is of other stories
             results(BOOK, preset_name, name).unlink(missing_ok=True)
             shutil.rmtree(results(BOOK, preset_name, name, ""), ignore_errors=True)
             for arm in (BOOK / "results" / preset_name / "ablations").glob(f"{name}-*.json"):
                 arm.unlink()
-        whole = step is None or shown.get(name, report["preset"]) == preset_name
+        whole = step is None or shown(name) == preset_name
         if whole:
             shutil.copy(out / "notebooks" / f"{name}.ipynb", BOOK / "notebooks")
         _remove_others(name, out, preset_name)
@@ -72,7 +71,7 @@ def publish(
         for figure in (BOOK / "figures").glob("*.*"):
             if figure.stem not in drawn:
                 figure.unlink()
-        stay = {name: shown.get(name, report["preset"]) for name in without}
+        stay = {name: shown(name) for name in without}
         but = {name: preset for name, preset in stay.items() if preset != preset_name}
         write_json(BOOK / REPORT, {"preset": preset_name} | ({"but": but} if but else {}))
 

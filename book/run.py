@@ -28,13 +28,12 @@ from lib.identity import code_of, digest
 from lib.steps import CONTEXT, STEPS
 from lib.tokenizer import train_tokenizer
 
-from .contents import notebooks, refuse_doubles
+from .contents import REPORT, notebooks, refuse_doubles
 from .finished import Mark, code_cells, digest_of, outputs_of, take_outputs, written
 from .mirror import OTHERS, TABLES, mirror
 from .progress import progress
 
 PACKAGES = ("lib", "studies", "drawing")  # what a notebook may import of the book
-REPORT = "results/report.json"  # which preset the pages show, and which pages another
 # - glibc and PyTorch return the memory of each large tensor, and fetch it again page by page at the
 #   next step, which takes up to a third of a run. With these settings a kernel keeps the memory, in
 #   large pages.
