@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import os
+import shlex
 import sys
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -74,9 +75,10 @@ def _parser():
                              default="same", help=help_)  # fmt: skip
 
     def shares(sub):
-        """Add where many runs happen."""
+        """Add where many runs happen, and where they are kept."""
         sub.add_argument("--workers", type=int, metavar="N", help=WORKERS)
         sub.add_argument("--ray", metavar="ADDRESS", help=RAY)
+        sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
 
     runs = (
         ("book", _book, "smoke", "execute every notebook on a preset and render the book of them"),
@@ -105,7 +107,6 @@ def _parser():
     sub.add_argument("--seeds", type=int, default=5, metavar="N",
                      help="how many: 1337, 1338, … (default: %(default)s)")  # fmt: skip
     shares(sub)
-    sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
 
     sub = command("peer", _peer, "train a recipe that is no step on the same titles as those")
     trains(sub, "full")
@@ -113,7 +114,6 @@ def _parser():
     own depth (default: %(default)s)"""
     sub.add_argument("--recipe", choices=RECIPES, default=PUBLIC_BEST, help=which)
     shares(sub)
-    sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
 
     sub = command("ladder", _ladder, "try the changes of step three in turn, each on those kept")
     trains(sub, "tiny")
@@ -124,7 +124,6 @@ def _parser():
     sub.add_argument("--like", metavar="PRESET",
                      help="keep what the ladder on this preset kept; one seed will do")  # fmt: skip
     shares(sub)
-    sub.add_argument("--out", type=Path, default=BOOK, help=OUT)
 
     sub = command("search", _search, "tune the settings of a step together, with Optuna")
     trains(sub, "tiny")
@@ -173,7 +172,7 @@ def _run(options):
     for step in options.steps or [None]:
         run(options.preset, options.stories, out, step, options.resume)
     shown = os.path.relpath(out)
-    read = f" To read the book: python -m book serve --root {shown}"
+    read = f" To read the book: python -m book serve --root {shlex.quote(shown)}"
     print(f"The notebooks: {shown}/notebooks.{'' if options.steps else read}")
 
 

@@ -91,8 +91,9 @@ def _remove_others(name, out, preset):
 
 def _remove_orphans(root):
     """Remove the records under `root`, and what stands beside them, that no notebook leaves."""
+    own = tuple(path.stem + end for path in (BOOK / "notebooks").glob("*.ipynb") for end in "./-")
     for path in (root / "results").rglob("*"):
         name = path.relative_to(root).as_posix()
-        step = re.match(r"results/\w+/(?:ablations/)?(\d\w*)[./-]", name)
-        if path.is_file() and step and not (BOOK / "notebooks" / f"{step[1]}.ipynb").exists():
+        step = re.match(r"results/\w+/(?:ablations/)?(\d.*)", name)
+        if path.is_file() and step and not step[1].startswith(own):
             path.unlink()

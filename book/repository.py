@@ -126,7 +126,8 @@ def uncommitted(root: Path, where: list[str]) -> list[str]:
 
     def git(*words):
         command = ["git", *words]
-        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+        run = subprocess.run(command, cwd=root, capture_output=True, check=True, encoding="utf-8")
+        return run.stdout
 
     def is_changed(file):
         if not file.endswith(".ipynb"):
@@ -139,7 +140,7 @@ def uncommitted(root: Path, where: list[str]) -> list[str]:
         return [cell.source for cell in then] != [cell.source for cell in now]
 
     try:
-        said = git("status", "--porcelain", "--", *where)
+        said = git("status", "--porcelain", "-z", "--no-renames", "--", *where)
     except (OSError, subprocess.CalledProcessError):
         return []
-    return [line[3:] for line in said.splitlines() if is_changed(line[3:])]
+    return [entry[3:] for entry in said.split("\0") if entry and is_changed(entry[3:])]

@@ -70,9 +70,8 @@ def resolve_stories(preset_name: str, stories: str | None) -> tuple[str, Titles]
     headlines for `smoke`, the hub for the others. A path is made absolute. Raises what
     `load_titles` raises if they cannot be used.
     """
-    own = "synthetic" if preset_name == "smoke" else "hub"
     if not stories:
-        stories = own if preset_name == "smoke" else os.environ.get("HN_STORIES") or own
+        stories = "synthetic" if preset_name == "smoke" else os.environ.get("HN_STORIES") or "hub"
     if stories not in ("hub", "synthetic"):
         stories = str(find_stories(stories))
     return stories, load_titles(load_preset(preset_name), stories)
@@ -241,7 +240,7 @@ def _execute(name, source, target, parameters):
         )
     except PapermillExecutionError as error:
         print("failed", flush=True)
-        run = re.search(r" in \S*\bruns/(\w+) is of another run", error.evalue)
+        run = re.search(r"\bruns/(\w+) is of another run", error.evalue)
         first = f"That run is {run[1]}'s: begin with it.\n" if run and run[1] != name else ""
         raise BookError(
             f"Cell {error.exec_count} of {name} failed: {error.ename}: {error.evalue}\n"

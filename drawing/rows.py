@@ -105,18 +105,17 @@ def pairs(
 
     def plot(axes):
         for place, row in enumerate(rows):
-            own = row["color"]
+            own, span = row["color"], row.get("range", ())
             ends = sorted(v for v in (row["first"], row["second"]) if v is not None)
             axes.plot(ends, [place] * len(ends), color=own, linewidth=1)
             for value, face in ((row["first"], "none"), (row["second"], own)):
                 if value is not None:
                     axes.plot(value, place, "o", color=own, markerfacecolor=face, zorder=3)
-            axes.plot(row.get("range", ()), [place] * len(row.get("range", ())), "--", color=own,
-                      linewidth=1)  # fmt: skip
+            axes.plot(span, [place] * len(span), "--", color=own, linewidth=1)
             right = row.get("note") or f"{ends[-1]:{digits}}"
             for value, text, side in (
                 (ends[0], f"{ends[0]:{digits}}" if len(ends) == 2 or "note" in row else "", -1),
-                (max([*ends, *row.get("range", ())]), right, 1),
+                (max([*ends, *span]), right, 1),
             ):
                 axes.annotate(text, (value, place), (8 * side, 0), textcoords="offset points",
                               ha="right" if side < 0 else "left", va="center", fontsize=10,
@@ -164,9 +163,8 @@ def ladder(out, label: str, record: dict) -> Drawing:
         for place, rung in enumerate(rungs):
             face = own if rung["kept"] else "none"
             ends = [rung["gain"]]
-            for name, width, alpha in (("titles", 7, 0.2), (None, 1.5, 1)):
-                span = rung.get(name) if name else rung
-                if span and "low" in span:
+            for span, width, alpha in ((rung.get("titles", {}), 7, 0.2), (rung, 1.5, 1)):
+                if "low" in span:
                     ends += [span["low"], span["high"]]
                     axes.plot(ends[-2:], [place] * 2, color=own, linewidth=width, alpha=alpha)
             axes.plot(rung["gain"], place, "o", color=own, markerfacecolor=face, markersize=7,
@@ -194,18 +192,14 @@ def ladder(out, label: str, record: dict) -> Drawing:
 def ladders(out, label: str, record: dict, other: dict) -> Drawing:
     """Draw what each change gained on two ladders, for the rungs that both have."""
 
-    def gains(ladder):
-        return {rung["name"]: rung["gain"] for rung in _tried(ladder)}
-
     def name(ladder):
         return f"{ladder['preset']}, {_seeds(ladder['seeds'])}"
 
-    own, larger = gains(record), gains(other)
+    own, gains = color(LADDER["to"]), {rung["name"]: rung["gain"] for rung in _tried(record)}
     rows = [
-        {"name": rung["title"], "color": color(LADDER["to"]), "first": own[key]}
-        | {"second": larger[key]}
-        for rung in _tried(other)
-        if (key := rung["name"]) in own
+        {"name": r["title"], "color": own, "first": gains[r["name"]], "second": r["gain"]}
+        for r in _tried(other)
+        if r["name"] in gains
     ]
     what = "What each change gained over the rung below, nats per character"
     columns = (name(record), name(other))

@@ -64,12 +64,13 @@ def bench(
     if not fresh and results(out, preset, "bench").exists():
         there = read_json(out, preset, "bench", "run `python -m book bench`", SCHEMA)
         refuse_other_stories(f"results/{preset}/bench.json", there, titles)
+    if rounds < 1:
+        raise ValueError(f"{rounds} rounds measure nothing; ask for at least 1.")
     device = best_device()
     config = load_preset(preset, epochs=1, evals_per_epoch=1)
     tokenizer = train_tokenizer(config, titles)
-    stream = torch.from_numpy(tokenizer.stream(titles.train)).to(device)
-    span = config.block_size * config.batch_size
-    count = count or min(len(titles.train), len(titles.train) * STEPS * span // len(stream) + 1)
+    span, whole = config.block_size * config.batch_size, len(tokenizer.stream(titles.train))
+    count = count or min(len(titles.train), len(titles.train) * STEPS * span // whole + 1)
     few = replace(titles, train=titles.train[:count], val=titles.val[:100])
     stream = torch.from_numpy(tokenizer.stream(few.train)).to(device)
     names = [field.name for field in fields(reference.Settings)]

@@ -10,6 +10,7 @@
 import math
 import statistics
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
@@ -46,6 +47,11 @@ class Arm:
     run: Run
     by_token: list[list[float]]
     by_title: np.ndarray
+
+    @cached_property
+    def by_word(self) -> list[list[float] | None]:
+        """The losses of the words of each validation title, as `word_losses` has them."""
+        return word_losses(self.run.tokenizer, self.run.titles.val, self.by_token)
 
 
 def train_arms(
@@ -148,18 +154,13 @@ def share_of_largest(arms: dict[str, Arm], count: int = 5) -> dict:
     }
 
 
-def by_word(arm: Arm) -> list[list[float] | None]:
-    """Return the losses of the words of each validation title, as `word_losses` has them."""
-    return word_losses(arm.run.tokenizer, arm.run.titles.val, arm.by_token)
-
-
 def gain_by_place(arms: dict[str, Arm]) -> list[dict]:
     """Return the gain of a word by its place in the title: `[{word, titles, before, gain, error}]`.
 
     `before` is what the word costs a model that sees titles alone, `error` the standard error of
     `gain` over titles; all three are in bits. The places are those of `mean_by_place`.
     """
-    base, full = (by_word(arms[name]) for name in (BASE, FULL))
+    base, full = (arms[name].by_word for name in (BASE, FULL))
     gains = [
         None if before is None else [b - a for b, a in zip(before, after, strict=True)]
         for before, after in zip(base, full, strict=True)
@@ -184,7 +185,7 @@ def bits_left(arm: Arm) -> dict:
     `{headline, word, first, rest}`: the means for a whole headline, for all words, for first words
     and for the other words. The end of a headline is counted in `headline` only.
     """
-    words = [title for title in by_word(arm) if title is not None]
+    words = [title for title in arm.by_word if title is not None]
     rest = [loss for title in words for loss in title[1:-1]]
     first = [title[0] for title in words]
     return {
@@ -207,7 +208,7 @@ def given_away(titles: Titles) -> list[int]:
 
 def bits_of_first(arm: Arm, places: list[int]) -> float:
     """Return what the first word of the validation titles at `places` costs on average, in bits."""
-    words = by_word(arm)
+    words = arm.by_word
     return BITS * statistics.fmean(words[place][0] for place in places if words[place])
 
 

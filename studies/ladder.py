@@ -119,9 +119,10 @@ def climb(
     lost. Raises FloatingPointError if a run diverges, as it would again.
     """
     verdicts = _verdicts(levers, like)
-    if count < 2 and not like:
+    if count < (1 if like else 2):
         raise ValueError(
-            f"{count} seed has no spread; ask for 2, or follow a ladder (--like tiny)."
+            f"Too few seeds for a spread: {count}. "
+            "Ask for 2, or for 1 that follows a ladder (--like tiny)."
         )
     folder = Path(out) / "_build" / f"ladder-{preset}"
     config, ahead = load_step(START, preset), {}
@@ -251,7 +252,7 @@ def _place(name, config):
 def _to_train(config, levers, there, verdicts):
     """Return the settings of each rung that is not `there`, by place: all verdicts are known."""
     rungs = {} if there else {_place(START, config): config}
-    for name in [*there, *(name for name in levers if name not in there)]:
+    for name in there | levers:
         if name == START:
             continue
         changes = from_json(there[name]["changes"]) if name in there else levers[name]["changes"]

@@ -216,8 +216,7 @@ def read_differences(out: str | Path, preset: str) -> dict:
 
     Raises FileNotFoundError where there is none, ValueError where it is damaged.
     """
-    record = _read(out, DIFFERENCES, preset)
-    return check(record, DIFFERENCES_SCHEMA, f"results/{preset}/seeds/{DIFFERENCES}.json")
+    return _read(out, DIFFERENCES, preset, DIFFERENCES_SCHEMA)
 
 
 def check_seeds(record: dict) -> dict:
@@ -295,5 +294,5 @@ def _write_differences(out, preset):
     write_json(results(out, preset, f"seeds/{DIFFERENCES}"), differences)
 
 
-def _read(out, name, preset):
-    return read_json(out, preset, f"seeds/{name}", "run `python -m book seeds`")
+def _read(out, name, preset, schema=None):
+    return read_json(out, preset, f"seeds/{name}", "run `python -m book seeds`", schema)

@@ -20,6 +20,7 @@ from book import contents
 from book import run as book
 from book.__main__ import main
 from book.publish import publish
+from book.repository import uncommitted
 from lib.files import write_json
 
 from ..conftest import ROOT
@@ -185,10 +186,13 @@ def test_a_publication_that_fails_leaves_the_book_as_it_was(tiny_book):
 
 
 @pytest.mark.parametrize(("name", "told"), [("02_second", True), ("01_first", False)])
-def test_whose_checkpoint_it_is_that_a_notebook_cannot_take(tmp_path, monkeypatch, name, told):
+@pytest.mark.parametrize("folder", ["_build/x", "my runs"])
+def test_whose_checkpoint_it_is_that_a_notebook_cannot_take(
+    tmp_path, monkeypatch, name, told, folder
+):
     """It starts afresh with the step that it belongs to, not with the notebook that reads it."""
     raised = (
-        'raise ValueError("The checkpoint a.pt in _build/x/runs/01_first is of another run: b")'
+        f'raise ValueError("The checkpoint a.pt in {folder}/runs/01_first is of another run: b")'
     )
     make_book(tmp_path / "root", monkeypatch, {name: [cell(raised)]})
     with pytest.raises(book.BookError, match=r"is of another run: b\n") as error:
@@ -425,7 +429,11 @@ def test_what_a_notebook_that_is_gone_had_left_goes_with_it(steps):
         (book / file).parent.mkdir(parents=True, exist_ok=True)
         (book / file).write_text("{}")
     (out / theirs[0]).write_text("{}")  # as it was published from here
+    dashed = book / "results" / "tiny" / "03-still-here.json"
+    dashed.write_text("{}")
+    shutil.copy(book / "notebooks" / "01_first.ipynb", book / "notebooks" / "03-still-here.ipynb")
     publish("smoke", None)
+    assert dashed.exists()
     assert not [file for file in [*theirs, "figures/gone.svg"] if (book / file).exists()]
     assert not (out / theirs[0]).exists() and not (out / theirs[1]).exists()
     assert (book / "results/smoke/seeds/03_gone.json").exists()  # no notebook leaves these
@@ -548,6 +556,18 @@ def test_what_is_not_committed_is_not_published(steps):
         subprocess.run(["git", "checkout", "--", "."], cwd=steps.root, check=True)
     (steps.root / "my notes.txt").write_text("of no record's concern")
     publish("smoke", None)
+    spaced = second.with_name("my idée.ipynb")
+    second.rename(spaced)
+    git("add", ".")
+    git("commit", "-m", "renamed")
+    notebook = nbformat.read(spaced, 4)
+    notebook.cells[-1].execution_count = 99
+    nbformat.write(notebook, spaced)
+    assert git("status", "--porcelain", "--", "notebooks")
+    assert uncommitted(steps.root, ["notebooks"]) == []
+    notebook.cells[-1].source += "  # changed"
+    nbformat.write(notebook, spaced)
+    assert uncommitted(steps.root, ["notebooks"]) == ["notebooks/my idée.ipynb"]
 
 
 def test_a_notebook_that_is_renamed_leaves_nothing_behind(steps):

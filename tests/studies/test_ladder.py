@@ -201,8 +201,10 @@ def test_a_ladder_that_follows_another_keeps_what_that_one_kept(climbed, tmp_pat
 
 def test_one_seed_or_an_unknown_rung_to_follow_is_refused(climbed, tmp_path):
     _, record, _ = climbed
-    with pytest.raises(ValueError, match="1 seed has no spread"):
+    with pytest.raises(ValueError, match="Too few seeds for a spread: 1"):
         ladder.climb("smoke", TITLES, tmp_path, 1, FOUR)
+    with pytest.raises(ValueError, match="Too few seeds for a spread: 0"):
+        ladder.climb("smoke", TITLES, tmp_path, 0, FOUR, record)
     gate = {"gate": {"title": "gate", "why": "who knows", "changes": {"gate": True}}}
     with pytest.raises(ValueError, match="ladder on smoke has no rung 'gate' to follow"):
         ladder.climb("smoke", TITLES, tmp_path, 1, gate, record)
