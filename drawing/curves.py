@@ -11,32 +11,38 @@ from lib.config import title_of
 from .style import FAINT, GREY, LOSS, Drawing, caption, color, draw, unranked
 
 
-def loss_curves(out, label: str, records: list[dict]) -> Drawing:
+def loss_curves(out, label: str, records: list[dict], cost=None) -> Drawing:
     """Draw the validation loss of each record against the epoch, as a line named at its end.
 
-    A record with a single point is drawn as a point. The dashed line is the loss of a unigram over
-    the first record's tokens. If there is only one record, the dotted line is its loss as the
-    challenge prints it. A model that sees more than titles is marked as such at its end.
+    With `cost(record)`, the computation of an epoch in 10^12 operations, the losses are drawn
+    against what was computed. A record with a single point is drawn as a point. The dashed line is
+    the loss of a unigram over the first record's tokens. If there is only one record, the dotted
+    line is its loss as the challenge prints it. A model that sees more than titles is marked as
+    such at its end.
     """
     unigram = records[0]["losses"]["unigram"]
+    x, over = ("operations", "computation (10¹² operations)") if cost else ("epoch", "epoch")
+    points = {
+        r["step"]: [p | ({x: p["epoch"] * cost(r)} if cost else {}) for p in r["curve"]]
+        for r in records
+    }
     rows = [
-        {"step": r["step"], "title": r["title"], **point} for r in records for point in r["curve"]
+        {"step": r["step"], "title": r["title"], **p} for r in records for p in points[r["step"]]
     ]
     last = records[-1]
 
     def plot(axes):
         ends = []
         for record in records:
-            epochs = [p["epoch"] for p in record["curve"]]
+            places = [p[x] for p in points[record["step"]]]
             losses = [p["full_coverage"] for p in record["curve"]]
             own = color(record["step"])
-            axes.plot(epochs, losses, "-" if losses[1:] else "o", color=own)
+            axes.plot(places, losses, "-" if losses[1:] else "o", color=own)
             more = f"\n{unranked(record)}" if "sees" in record else ""
             ends.append((losses[-1], f"{record['title']}\n{losses[-1]:.3f}{more}", own))
         if len(records) == 1:
-            curve = [
-                (p["epoch"], p["official"]) for p in last["curve"] if p["official"] is not None
-            ]
+            own = points[last["step"]]
+            curve = [(p[x], p["official"]) for p in own if p["official"] is not None]
             if curve:
                 axes.plot(*zip(*curve, strict=True), ":", color=color(last["step"]))
                 ends.append((curve[-1][1], f"as the challenge\nprints it {curve[-1][1]:.3f}", GREY))
@@ -46,11 +52,11 @@ def loss_curves(out, label: str, records: list[dict]) -> Drawing:
             axes.set_ylim(top=max(unigram, *later) + 0.05 * (max(later) - min(later)))
         ends.append((unigram, f"unigram\n{unigram:.3f}", GREY))
         _label_ends(axes, ends)
-        axes.set(xlabel="epoch", ylabel=LOSS, xlim=(0, None), title=caption(last))
+        axes.set(xlabel=over, ylabel=LOSS, xlim=(0, None), title=caption(last))
         axes.grid(axis="y")
 
     finals = ", ".join(f"{r['title']} {r['curve'][-1]['full_coverage']:.3f}" for r in records)
-    alt = f"Validation loss against epoch, in nats per character; at the end: {finals}."
+    alt = f"Validation loss against {x}, in nats per character; at the end: {finals}."
     data = pd.DataFrame(rows).assign(unigram=unigram)
     return draw(out, label, data, alt, plot)
 

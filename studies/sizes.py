@@ -1,4 +1,4 @@
-"""What each step gains over the step before it, from one preset to the next larger one.
+"""What a run computes, and what each step gains over the one before it from preset to preset.
 
 The gains are those of a preset's published steps, one run each; if it has none, they are
 differences of means over seeds.
@@ -29,6 +29,17 @@ def gains_by_size(homes: dict[str, str | Path]) -> dict[str, dict[str, float]]:
         if gains:
             found[preset] = gains
     return found
+
+
+def computation(record: dict) -> float:
+    """Return what an epoch of the run computes, in 10^12 floating-point operations.
+
+    That is C = 6ND: six operations for each parameter and token, two of them forward (Kaplan et
+    al. 2020, https://arxiv.org/abs/2001.08361), without the scores of attention; and twice as many
+    with R-Drop, which takes every token twice.
+    """
+    passes = 2 if record["config"]["r_drop"] else 1
+    return 6 * record["parameters"] * record["tokens"]["train"] * passes / 1e12
 
 
 def _of_steps(home, preset):

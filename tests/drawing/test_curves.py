@@ -1,6 +1,7 @@
 """Curves, read back from the axes they were drawn on."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +56,19 @@ def test_a_curve_is_the_full_coverage_loss_against_the_epoch(tmp_path, drawn):
         "validation loss (nats per character)",
     )
     assert axes.get_title(loc="left") == "file stories, preset tiny"
+
+
+def test_a_curve_against_computation_is_as_long_as_its_epochs_cost(tmp_path, drawn):
+    costs = {"01_baseline": 2.0, "02_adamw": 10.0}
+    curves.loss_curves(tmp_path, "cost", [ONE, TWO], lambda record: costs[record["step"]])
+    (axes,) = drawn
+    assert lines(axes) == {
+        color("01_baseline"): [[1, 2.5], [2, 2.2], [14, 2.0]],
+        color("02_adamw"): [[5, 2.1], [10, 1.5], [70, 1.25]],
+    }
+    assert axes.get_xlabel() == "computation (10¹² operations)"
+    told = pd.read_csv(tmp_path / "figures" / "cost.csv")
+    assert told["operations"].tolist() == [1, 2, 14, 5, 10, 70]
 
 
 def test_the_end_of_a_curve_is_labelled_with_its_last_loss(tmp_path, drawn):

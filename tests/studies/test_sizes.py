@@ -1,14 +1,19 @@
-"""The gains of the steps on each preset, against the records they are read from."""
+"""The gains of the steps on each preset, against the records they are read from; computation."""
 
 import shutil
 
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+from lib.config import load_step
 from lib.files import results, write_json
+from lib.model import GPT
+from lib.objective import losses
 from lib.record import read_record
 from lib.steps import STEPS
 from studies.seeds import DIFFERENCES
-from studies.sizes import gains_by_size
+from studies.sizes import computation, gains_by_size
 
 
 def test_gains_are_those_of_steps_and_without_them_of_seeds(smoke_book, tmp_path):
@@ -41,3 +46,22 @@ def test_damaged_differences_are_said(tmp_path):
     write_json(results(tmp_path, "tiny", f"seeds/{DIFFERENCES}"), {"02_adamw": {}})
     with pytest.raises(ValueError, match="differences"):
         gains_by_size({"tiny": tmp_path})
+
+
+@pytest.mark.parametrize("step", ["01_baseline", "04_lowest_loss"])
+def test_computation_is_what_pytorch_counts_but_for_attention(step):
+    """One window of tokens, forward and backward, as PyTorch counts its products of matrices."""
+    config = load_step(step, "tiny")
+    model = GPT(config, config.vocab_size)
+    x = torch.randint(1, config.vocab_size, (1, config.block_size))
+    with FlopCounterMode(display=False) as counter:
+        losses(model, x, x, config.r_drop)[1].backward()
+    scores = 12 * config.n_layer * config.n_embd * config.block_size  # a token, all pairs
+    record = {
+        "config": config.as_dict(),
+        "parameters": model.count_parameters(),
+        "tokens": {"train": x.numel()},
+    }
+    attention = scores * x.numel() * (2 if config.r_drop else 1) / 1e12
+    counted = counter.get_total_flops() / 1e12
+    assert computation(record) + attention == pytest.approx(counted, rel=0.05)
