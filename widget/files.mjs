@@ -31,7 +31,10 @@ export async function download(step, seen, again) {
   try {
     const url = new URL(step.file, import.meta.url);
     const answer = await fetch(url, { cache: again ? 'reload' : 'default' });
-    if (!answer.ok) throw new Error(`The server has no such file (it answered ${answer.status}).`);
+    if (!answer.ok) {
+      const why = `The server has no such file (it answered ${answer.status}).`;
+      throw new Error(`${why} If the site was rebuilt since, load the page again.`);
+    }
     const reader = answer.body.getReader();
     for (;;) {
       const { done, value } = await reader.read();

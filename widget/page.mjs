@@ -154,7 +154,6 @@ function render({ model: given, el }) {
       return;
     }
     row.isLoading = false;
-    row.body.replaceChildren();
     if (row.model.header.known) {
       row.origin = origins(
         row.model,
@@ -215,9 +214,12 @@ function render({ model: given, el }) {
     if (!result) return;
     const { nats, each, bits } = totals(result, title, model.tokenizer);
     const hard = hardest(result, model.tokenizer);
-    row.told.textContent =
-      `${nats.toFixed(1)} nats; ${each.toFixed(2)} nats or ${bits.toFixed(2)} bits per character; ` +
-      `hardest: “${hard.word}”, ${hard.nats.toFixed(1)} nats`;
+    row.told.replaceChildren(
+      `${nats.toFixed(1)} nats; ${each.toFixed(2)} nats or ${bits.toFixed(2)} bits per character; `,
+      'hardest: “',
+      make('bdi', {}, hard.word),
+      `”, ${hard.nats.toFixed(1)} nats`,
+    ); // a word from right to left would turn around the number after it
     const choose = (at, buttons) => {
       const open = buttons[at].getAttribute('aria-pressed') === 'true';
       buttons.forEach((button, i) =>

@@ -23,14 +23,13 @@ export function make(tag, properties = {}, ...children) {
 }
 
 /** A token's text, with invisible and direction-changing characters spelt out. */
-export const visible = (text) =>
+const visible = (text) =>
   text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (letter) => {
     const code = letter.codePointAt(0).toString(16);
     return code.length > 2 ? `\\u${code.padStart(4, '0')}` : `\\x${code.padStart(2, '0')}`;
   });
 
-export const shade = (nats) =>
-  `rgba(213, 101, 27, ${(Math.min(nats / MOST, 1) * STRONGEST).toFixed(2)})`;
+const shade = (nats) => `rgba(213, 101, 27, ${(Math.min(nats / MOST, 1) * STRONGEST).toFixed(2)})`;
 
 export const named = (model, id) => (id === EOS ? '⏎' : visible(model.tokenizer.token(id)));
 
@@ -147,19 +146,17 @@ export function numbers(scored) {
 }
 
 export const STYLE = `
-.try { --edge: color-mix(in srgb, currentColor 50%, transparent); font-family: system-ui, sans-serif; font-size: 1rem; line-height: 1.5; }
+.try { --edge: color-mix(in srgb, currentColor 50%, transparent); -webkit-print-color-adjust: exact; print-color-adjust: exact; font-family: system-ui, sans-serif; font-size: 1rem; line-height: 1.5; }
 .try *, .try { box-sizing: border-box; }
 .try [hidden] { display: none !important; }
 .try label { display: block; font-weight: 600; font-size: .9em; }
-.try textarea, .try input[type=number], .try input[type=text], .try select { font: inherit; font-size: max(16px, 1em); color: inherit; background: transparent; border: 1px solid var(--edge); border-radius: 6px; padding: .4em .6em; }
-.try textarea, .try label > :not(output) { font-weight: 400; }
+.try textarea, .try input[type=number], .try input[type=text], .try select { font: inherit; font-weight: 400; font-size: max(16px, 1em); color: inherit; background: transparent; border: 1px solid var(--edge); border-radius: 6px; padding: .4em .6em; }
 .try textarea { display: block; width: 100%; min-height: 3.4em; max-height: 12em; resize: vertical; field-sizing: content; }
 .try button:not(.token) { font: inherit; font-size: .9em; color: inherit; background: transparent; border: 1px solid var(--edge); border-radius: 6px; padding: .35em .8em; min-height: 2.4em; cursor: pointer; }
 .try button:not(.token):hover { border-color: currentColor; }
 .try :focus-visible { outline: 2px solid light-dark(#1c5687, #85b8e4); outline-offset: 1px; }
-.try .choices input { font-weight: 400; max-width: 100%; }
+.try .choices input { max-width: 100%; }
 .try .line, .try .choices { display: flex; flex-wrap: wrap; gap: .5em .8em; align-items: center; margin: .6em 0; }
-.try .said { margin: 0; }
 .try .said:not(:empty), .try .wrong { margin: .6em 0; padding-left: .7em; border-left: 3px solid light-dark(#8f5f00, #e0b050); font-size: .9em; overflow-wrap: anywhere; }
 .try .wrong { border-color: light-dark(#b3261e, #f28b82); }
 .try .step { margin: 1em 0; padding-top: .6em; border-top: 1px solid var(--edge); }
@@ -169,14 +166,14 @@ export const STYLE = `
 .try .note { min-height: 1.5em; margin: .4em 0; }
 .try .tokens { margin: .3em 0; line-height: 1.9; overflow-wrap: anywhere; }
 .try .token { font: inherit; color: inherit; white-space: pre-wrap; text-align: start; padding: .1em 0; margin: 0; border: 0; border-radius: 3px; cursor: pointer; max-width: 100%; overflow-wrap: anywhere; }
-.try .token[aria-pressed=true] { outline: 2px solid currentColor; }
+.try .token[aria-pressed=true]:not(:focus-visible) { outline: 2px solid currentColor; }
 .try table { display: table; width: 100%; border-collapse: collapse; font-size: .85em; border: 0; margin: .4em 0 1em; font-variant-numeric: tabular-nums; }
 .try caption { text-align: start; font-weight: 600; overflow-wrap: anywhere; }
 .try th, .try td { text-align: start; padding: .15em .8em .15em 0; border: 0; font-weight: 400; }
 .try tbody th, .try .text { white-space: pre-wrap; overflow-wrap: anywhere; }
 .try .expected tbody th { min-width: 5em; }
 .try .bars { width: 50%; white-space: nowrap; }
-.try .bar { display: inline-block; height: .7em; margin-right: .4em; border-radius: 2px; background: rgba(213, 101, 27, .6); }
+.try .bar { display: inline-block; height: .7em; margin-right: .4em; border-radius: 2px; background: rgba(213, 101, 27, .6); forced-color-adjust: none; }
 .try .came > * { font-weight: 700; }
 .try .scroll { max-height: 20em; overflow: auto; }
 .try .written { min-height: 1.6em; overflow-wrap: anywhere; white-space: pre-wrap; }

@@ -44,7 +44,7 @@ function mergeAll(symbols, rank) {
 }
 
 /** lib.casing.fold_case: "A NASA Fan" is "⇧a⇈ nasa⇧ fan". */
-export const foldCase = (text) =>
+const foldCase = (text) =>
   text
     .replace(/[⇧⇈]/g, '$&$&')
     .replace(
@@ -53,7 +53,7 @@ export const foldCase = (text) =>
     );
 
 /** lib.casing.unfold_case. */
-export const unfoldCase = (text) =>
+const unfoldCase = (text) =>
   text.replace(/([⇧⇈])(\1| ?[a-z]*)/g, (_, mark, rest) => {
     if (rest === mark) return mark;
     return mark === '⇈'

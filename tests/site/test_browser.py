@@ -260,6 +260,41 @@ def test_nothing_overflows_on_a_phone(open_page, paths, script):
 
 
 @on_the_sample
+def test_what_a_search_finds_is_seen_whole_on_a_phone(open_page):
+    page = open_page(**PHONE, has_touch=True)
+    page.locator("search input").fill("the")
+    page.locator("#results a").first.wait_for()
+    box = page.locator("#results").bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+
+
+@on_the_sample
+def test_a_button_to_copy_hides_no_code_on_a_touch_screen(open_page, paths):
+    page = open_page(**PHONE, has_touch=True, is_mobile=True)  # nothing hovers there
+    start = page.url.rstrip("/")
+    for path in paths:
+        page.goto(start + path)
+        for code in page.locator("pre.code:visible").all():
+            lines = code.evaluate(
+                "e => { const r = document.createRange(); r.selectNodeContents(e.firstChild);"
+                " return r.getBoundingClientRect().bottom; }"
+            )
+            assert code.locator(".copy").bounding_box()["y"] >= lines - 1, path
+
+
+@on_the_sample
+def test_a_page_that_is_shown_again_has_the_scheme_that_was_chosen_meanwhile(open_page):
+    """A browser keeps the page that one comes back to, and parses it no second time."""
+    page = open_page(color_scheme="light")
+    switch = page.locator("button.theme")
+    assert switch.get_attribute("aria-pressed") == "false"
+    page.evaluate("localStorage.theme = 'dark'")  # on the page after it
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert switch.get_attribute("aria-pressed") == "true"
+
+
+@on_the_sample
 def test_the_menu_of_a_phone_leads_to_a_page(open_page):
     page = open_page(**PHONE, java_script_enabled=False)
     assert page.locator(".side").is_hidden()

@@ -13,12 +13,13 @@ theme.onclick = () => {
   tell();
 };
 system.onchange = tell;
+addEventListener("pageshow", tell);
 tell();
 
-// A link to something folded unfolds it.
+// A link to a fold unfolds it.
 function unfold() {
   let id = location.hash.slice(1);
-  try { id = decodeURIComponent(id); } catch {} // as it is, where it is no code
+  try { id = decodeURIComponent(id); } catch {}
   const target = document.getElementById(id);
   for (let at = target; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
   target?.scrollIntoView();
@@ -92,10 +93,10 @@ async function search() {
   list.replaceChildren(...shown.map((record) => {
     const link = document.createElement("a"), title = document.createElement("b");
     link.href = base + record.url.replace(/^([^#]*[^#/])(#|$)/, "$1/$2");
-    title.textContent = Object.values(record.hierarchy).join(" › ");
+    title.textContent = Object.entries(record.hierarchy).sort().map((e) => e[1]).join(" › ");
     const text = records.find((r) => r.url === record.url && r.content)?.content ?? "";
     const at = text.lastIndexOf(" ", text.toLowerCase().indexOf(words[0]) - 30) + 1;
-    link.append(title, (at ? "… " : "") + text.slice(at, at + 120).replace(/\s\S*$/, " …"));
+    link.append(title, (at ? "… " : "") + text.slice(at).replace(/^(.{120}\S*).+/s, "$1 …"));
     return link;
   }));
   found.textContent = `${firsts.length} found` + (firsts[12] ? ", the first 12 listed" : "");
