@@ -118,8 +118,9 @@ def schedule(optimizer, config: Config, steps: int):
 
     `cosine` is the challenge's: from the learning rate to 0 along a cosine. `wsd` rises linearly
     for the fraction `warmup` of the steps, stays constant, and falls linearly to 0 over the
-    fraction `decay` (Hu et al. 2024, https://arxiv.org/abs/2404.06395); `wsd_sqrt` falls as
-    1 - √progress instead (Hägele et al. 2024, https://arxiv.org/abs/2405.18392).
+    fraction `decay`; `wsd_sqrt` falls as 1 - √progress instead. The name is from Hu et al. 2024
+    (https://arxiv.org/abs/2404.06395), both ways to fall are in Hägele et al. 2024
+    (https://arxiv.org/abs/2405.18392).
     """
     if config.schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)

@@ -15,6 +15,7 @@ from lib import record as record_module
 from lib.details import read_detail
 from lib.files import BOOK, read_json
 from lib.record import read_record, read_steps
+from lib.steps import PUBLIC_BEST
 from studies import context, counting
 from studies.counting import read_mixture
 from studies.peers import read_peers
@@ -36,7 +37,8 @@ def before(notebook, out, preset):
         parts = ("words", "headlines", "samples")
         steps = [record["step"] for record in read_steps(out, preset)]
         kept = {part: {s: read_detail(out, preset, s, part) for s in steps} for part in parts}
-        return {"kept": kept, "home": out, "records": read_steps(out, preset)}
+        others = [read_record(out, preset, PUBLIC_BEST)]
+        return {"kept": kept, "home": out, "records": read_steps(out, preset), "others": others}
     if notebook != "measuring_notebook":
         names = [f"03_rope_vocab-{name}" for name in ("rope", "vocab", "rope_vocab")]
         arms = [read_record(out, preset, f"ablations/{name}") for name in names]

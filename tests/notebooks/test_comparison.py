@@ -74,7 +74,7 @@ def test_it_runs_on_what_is_published_without_weights_or_stories(tmp_path, monke
     for source in cells:
         exec(source, names)
     drawn = {path.stem for path in (tmp_path / "figures").glob("*.svg")}
-    assert drawn == {"loss_by_step", "gains_by_size", "loss_by_word"}
+    assert drawn == {"loss_by_step", "loss_by_computation", "gains_by_size", "loss_by_word"}
     assert (tmp_path / "figures" / "loss_by_step.svg").read_bytes() == (
         ROOT / "figures" / "loss_by_step.svg"
     ).read_bytes()
