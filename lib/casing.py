@@ -1,7 +1,8 @@
 """Inline casing: a title in lower case, with marks where it had capitals, and back.
 
-A word then has the same tokens however it is written. Nothing is lost: the marks are predicted, and
-add to the loss, like everything else.
+A word then has the same tokens in small letters, with a capital first, and in capitals; a mark
+inside it, as in iPhone, cuts it. Nothing is lost: the marks are predicted, and add to the loss,
+like everything else.
 Etchegoyhen and Gete 2020, https://aclanthology.org/2020.lrec-1.463
 """
 

@@ -94,7 +94,8 @@ def token_losses(model, ids: Tensor, block_size: int, bf16=False, seen=None, kno
 
     Consecutive windows of at most `block_size` tokens, each ending where a title ends, so that no
     title is separated from its beginning; only a title longer than a window is cut. A token's
-    context is everything before it in its window, and the one token before the window: `<eos>`.
+    context is everything before it in its window, and the one token before the window: `<eos>`,
+    or for the later windows of a title that needs several the last token of the one before.
     `known` (titles, F) is what the model is told about each title.
     """
     bounds = torch.tensor(cuts(ids, block_size), device=ids.device)

@@ -3,8 +3,9 @@
 - The code that trains and measures, compared as a syntax tree without docstrings and comments: a
   file that was only reformatted is the same code.
 - What a notebook defines itself: its functions, and whatever of its own they reach.
-- The titles, the trained tokenizer, the settings, PyTorch's version, the device, the precision and,
-  on a CPU, the number of threads, which determines the order of summation.
+- The titles, the trained tokenizer, the settings, PyTorch's version, the kind of device, the
+  precision and, on a CPU, the number of threads, which determines the order of summation. (Where a
+  precision is set by hand, the device still decides that of Muon's products, and nothing tells.)
 """
 
 import ast

@@ -9,8 +9,9 @@
 - `sp_unigram`: sentencepiece's unigram model with the same settings; it always cuts a title in the
   most probable way.
 - `sp_bpe_case`: `sp_bpe` with inline casing (`lib.casing`): titles in lower case, with a mark
-  before each letter or word that was in capitals, so that a word has the same tokens however it is
-  written. It puts a space before each title, so that this holds for the first word as well.
+  before each letter or word that was in capitals, so that a word has the same tokens in small
+  letters, with a capital first, and in capitals. It puts a space before each title, so that this
+  holds for the first word as well.
 - Each title is encoded on its own and the id of `<eos>` appended, so that a literal `<eos>` in a
   title is only text.
 """

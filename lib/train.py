@@ -4,9 +4,9 @@
   clipped at a global norm.
 - The objective that is minimised is defined in `lib.objective`.
 - With `ema`, a moving average of the weights is what is evaluated, and what is returned at the end.
-- The validation loss is measured after the first step, `evals_per_epoch` times an epoch, and at the
-  end: at the end in fp32, before that in the run's own precision. Between evaluations, no loss is
-  read back from a GPU.
+- The validation loss is measured after the first step, at least `evals_per_epoch` times an epoch,
+  and at the end: at the end in fp32, before that in the run's own precision. Between evaluations,
+  no loss is read back from a GPU.
 - The same seed on the same machine gives the same numbers; on a CPU bit for bit, for a fixed number
   of threads.
 - What the model is told about a title beforehand is defined in `lib.context`.
@@ -49,7 +49,7 @@ class Run:
     `curve` has a point for each evaluation: `step`, `epoch`, `train` (mean loss since the previous
     point, nats per token), `official` and `full_coverage` (nats per character), `coverage`.
     `created`, `speed` and `environment` describe the training itself, even where the run was read
-    back later.
+    back later: `environment` is where it began, and `speed` includes the writing of checkpoints.
     """
 
     config: Config

@@ -79,7 +79,10 @@ class Watch:
             )
 
     def pause(self, step):
-        """Wait for the device, and take the time that training took since the last evaluation."""
+        """Wait for the device, and take the time since the last evaluation.
+
+        That is what training took, and the writing of the checkpoint before it.
+        """
         self._stop_if_not_finite(step, last=len(self.trace))
         self.seconds = time.perf_counter() - self.start
 
