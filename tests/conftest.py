@@ -24,6 +24,7 @@ if IN_PARALLEL:  # before PyTorch is imported: a core for each process
 
 # What a reader's shell, Git or hook sets is no part of the book.
 OTHERS = ("BASE_URL", "SITE_URL", "HOST", "FORCE_COLOR", "PYTHONDEVMODE", "PYTHONWARNINGS")
+OTHERS += ("PYTHONDONTWRITEBYTECODE",)  # else each process of the tests compiles PyTorch again
 for variable in [v for v in os.environ if v in OTHERS or (v.startswith("GIT_") and "SSL" not in v)]:
     del os.environ[variable]
 os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}

@@ -259,13 +259,13 @@ def steps(tmp_path, monkeypatch):
 
     monkeypatch.setattr(book.papermill, "execute_notebook", execute_notebook)
     monkeypatch.setattr(book, "train_tokenizer", lambda *_: None)  # no step is trained here
-    load = functools.cache(book.load_titles)
 
     def load_titles(*arguments):
-        titles = load(*arguments)
+        titles = LOAD(*arguments)
         return replace(titles, stories=dict(titles.stories))
 
     monkeypatch.setattr(book, "load_titles", load_titles)
+    monkeypatch.setattr(book, "code_of", CODE_OF)
 
     def run(preset="smoke", out=tmp_path / "out", **options):
         executed.clear()
@@ -274,6 +274,10 @@ def steps(tmp_path, monkeypatch):
 
     run.root, run.out = root, tmp_path / "out"
     return run
+
+
+# Once for all tests: of so small a book, these two would take longer than all the rest.
+LOAD, CODE_OF = functools.cache(book.load_titles), functools.cache(book.code_of)
 
 
 BOTH = ["01_first", "02_second"]

@@ -86,9 +86,11 @@ def test_a_copied_step_leaves_its_own_results_and_the_originals_as_they_were(boo
     kept = [path for path in out.rglob("*") if path.is_file()]
     kept = [p for p in kept if "02_adamw" in str(p.relative_to(out)) or p.suffix == ".svg"]
     original = {path: path.read_bytes() for path in kept}
-    done = run("--step", "07_mine")
+    before = {path: path.stat().st_mtime_ns for path in (out / "runs" / "02_adamw").iterdir()}
+    done = run("--step", "07_mine", "--fresh")  # it alone starts over
     assert done.returncode == 0, done.stderr
     assert original == {path: path.read_bytes() for path in original}
+    assert before == {path: path.stat().st_mtime_ns for path in before}
     records = {
         step: json.loads((out / "results" / "smoke" / f"{step}.json").read_text("utf-8"))
         for step in ("02_adamw", "07_mine")
@@ -99,11 +101,6 @@ def test_a_copied_step_leaves_its_own_results_and_the_originals_as_they_were(boo
     assert (out / "figures" / "loss_mine.svg").exists()
     checkpoints = {path.parent.name for path in (out / "runs").glob("*/step-*.pt")}
     assert checkpoints == {"02_adamw", "07_mine"}
-
-    before = {path: path.stat().st_mtime_ns for path in (out / "runs" / "02_adamw").iterdir()}
-    done = run("--step", "07_mine", "--fresh")
-    assert done.returncode == 0, done.stderr
-    assert before == {path: path.stat().st_mtime_ns for path in before}  # it alone starts over
 
 
 @pytest.mark.parametrize(

@@ -459,7 +459,7 @@ def test_a_run_says_its_losses_by_epoch_and_how_fast_it_was(tmp_path, capsys):
 def _hold(folder, started, waited_for):
     with held(folder):
         started.set()
-        assert waited_for.wait(60)
+        assert waited_for.wait(600)
 
 
 def test_a_second_process_waits_for_the_first_and_says_for_whom(
@@ -475,7 +475,7 @@ def test_a_second_process_waits_for_the_first_and_says_for_whom(
     monkeypatch.setattr("lib.files.print", say, raising=False)
     first = context.Process(target=_hold, args=(tmp_path, started, waited_for))
     first.start()
-    assert started.wait(60)
+    assert started.wait(600)
     same(train(CONFIG, TITLES, folder=tmp_path), whole)
     assert f"is held by process {first.pid} on " in capsys.readouterr().out
     first.join()

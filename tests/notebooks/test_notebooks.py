@@ -141,6 +141,7 @@ def test_no_function_stands_in_two_notebooks():
 
 
 def test_published_figures_are_the_ones_in_the_notebooks():
+    seen = set()
     for name in NAMES:
         for c in read(name).cells:
             for output in c.get("outputs", []):
@@ -150,6 +151,8 @@ def test_published_figures_are_the_ones_in_the_notebooks():
                     path = ROOT / "figures" / f"{label}.svg"
                     assert "".join(svg).strip() == path.read_text("utf-8").strip(), label
                     assert path.with_suffix(".csv").stat().st_size > 20
+                    seen.add(label)
+    assert seen == {path.stem for path in (ROOT / "figures").glob("*.svg")} != set()
 
 
 def test_what_needs_more_than_titles_comes_last_so_that_it_stops_alone():

@@ -97,6 +97,7 @@ def test_text_is_escaped_everywhere():
         parser = HTMLParser()
         parser.handle_starttag = lambda tag, pairs, seen=seen: seen.extend([tag, *dict(pairs)])
         parser.feed(html)
+        assert seen, node
         assert set(seen) <= {"p", "pre", "code", "span", "a", "img", "abbr", *ATTRIBUTES}, node
 
 

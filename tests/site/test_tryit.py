@@ -254,14 +254,17 @@ def test_a_model_writes_stops_and_writes_again(visit):
 def test_writing_can_be_stopped(visit):
     page = visit()
     load(page)
-    # Each pause of the writer is ten seconds long, so that there is time to press the button.
+    # The writer pauses until it is let go, so that there is time to press the button.
     page.evaluate(
-        "() => { const own = setTimeout; window.setTimeout = (f, ms) => own(f, ms ?? 10_000); }"
+        "() => { const own = setTimeout, held = [];"
+        " window.setTimeout = (f, ms) => (ms === undefined ? held.push(f) : own(f, ms));"
+        " window.go = () => { window.setTimeout = own; held.forEach((f) => f()); }; }"
     )
     page.evaluate("() => { let now = 0; performance.now = () => (now += 100); }")
     page.get_by_role("textbox", name="A headline").fill("")
     page.get_by_role("button", name="Write a headline").click()
     page.get_by_role("button", name="Stop").click()
+    page.evaluate("go()")
     group = page.get_by_role("group", name="Write a headline")
     expect(group.locator(".note")).to_contain_text("stopped")
     expect(page.get_by_role("button", name="Write a headline")).to_be_enabled()

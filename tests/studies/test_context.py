@@ -184,7 +184,7 @@ def test_each_arm_is_scored_on_the_same_titles_told_what_it_was_trained_on(train
         assert len({(record["steps"], record["tokens"]["train"]) for record in same}) == 1
 
 
-def test_arms_that_were_trained_before_are_taken_as_they_are(trained, capsys):
+def test_arms_that_were_trained_before_are_taken_as_they_are(trained):
     out, titles, arms = trained
     config = CONFIG.change(evals_per_epoch=1, windows="titles")
     again = context.train_arms("06_context", config, titles, out, 1)

@@ -151,7 +151,7 @@ def test_a_ladder_goes_on_above_what_was_kept(climbed, part):
     ]
 
 
-def test_levers_that_are_asked_for_never_cost_a_rung_that_is_there(climbed, part, capsys):
+def test_levers_that_are_asked_for_never_cost_a_rung_that_is_there(climbed, part):
     _, record, trained = climbed
     there = ladder.read_ladder(part, "smoke")
     assert ladder.climb("smoke", TITLES, part, 2, some("adamw")) == there  # it was tried

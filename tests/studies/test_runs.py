@@ -279,7 +279,7 @@ def test_a_version_is_of_all_titles_and_of_the_code(monkeypatch):
     assert identity.differing(version, identity.version(TITLES)).keys() == {"code.model"}
 
 
-def test_the_identity_of_a_run_is_that_of_the_worker(here, tmp_path):
+def test_the_identity_of_a_run_is_that_of_the_worker(here):
     known = runs.identity_of(CONFIG, TITLES, Workers())
     assert known == runs.identity_of(CONFIG, TITLES) == here[1][0]["identity"]
 

@@ -8,9 +8,12 @@ import sqlite3
 import time
 from collections import Counter
 from contextlib import closing
+from types import SimpleNamespace
 
 import optuna
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from book import __main__ as command_line
 from lib.config import PRESETS, changed, load_step
@@ -56,6 +59,12 @@ def _study(out):
 def _signs_of_life(out):
     with closing(sqlite3.connect(out / "_build" / "search.db", timeout=600)) as database:
         return database.execute("select count(*) from trial_heartbeats").fetchone()[0]
+
+
+@event.listens_for(Engine, "connect")
+def _unsynced(connection, _):
+    """No test survives a power cut: SQLite need not wait for the disk."""
+    connection.execute("PRAGMA synchronous=OFF")
 
 
 @pytest.fixture
@@ -550,7 +559,10 @@ def test_trials_of_other_ranges_are_not_begun_with(tmp_path, quick, monkeypatch)
         search.search(STEP, "smoke", TITLES, tmp_path, 1, like=like)
 
 
-def test_a_storage_that_cannot_be_used_is_said(tmp_path, quick):
+def test_a_storage_that_cannot_be_used_is_said(tmp_path, quick, monkeypatch):
+    waited = []
+    monkeypatch.setattr(search, "time", SimpleNamespace(sleep=waited.append))
     for url in ("sqlite:////no/such/folder/a.db", "nothing://a", "mysql+pymysql://h/a"):
         with pytest.raises(ValueError, match="The storage cannot be used: "):
             search.search(STEP, "smoke", TITLES, tmp_path, 1, url)
+    assert waited == [1, 2, 4]  # for the first: another process may be making it

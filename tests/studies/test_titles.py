@@ -14,6 +14,7 @@ from lib.record import read_record
 from studies.titles import differences
 
 PAIR = ("01_baseline", "02_adamw")
+UNREAD = shutil.ignore_patterns("*.pt", "*.bin", "*.tmp")  # another worker may be writing these
 
 
 def test_the_differences_are_those_of_the_records_and_drawn_anew_they_lie_where_it_says(smoke_book):
@@ -39,7 +40,7 @@ def test_the_differences_are_those_of_the_records_and_drawn_anew_they_lie_where_
 
 def test_without_test_titles_there_is_nothing_to_say_of_them(smoke_book, tmp_path):
     out, _ = smoke_book
-    shutil.copytree(out / "results" / "smoke", tmp_path / "results" / "smoke")
+    shutil.copytree(out / "results" / "smoke", tmp_path / "results" / "smoke", ignore=UNREAD)
     for name in PAIR:
         kept = read_detail(out, "smoke", name, "titles") | {"test": []}
         write_json(results(tmp_path, "smoke", f"{name}/titles"), kept)
@@ -51,7 +52,7 @@ def test_without_test_titles_there_is_nothing_to_say_of_them(smoke_book, tmp_pat
 
 def test_two_runs_of_other_titles_are_not_compared(smoke_book, tmp_path):
     out, _ = smoke_book
-    shutil.copytree(out / "results" / "smoke", tmp_path / "results" / "smoke")
+    shutil.copytree(out / "results" / "smoke", tmp_path / "results" / "smoke", ignore=UNREAD)
     record = read_record(out, "smoke", PAIR[1])
     record["titles"] = record["titles"] | {"val": 7}
     write_json(results(tmp_path, "smoke", PAIR[1]), record)

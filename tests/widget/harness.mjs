@@ -6,7 +6,6 @@
 //   node harness.mjs interrupted MODEL < the same     where the model is asked other things between
 //   node harness.mjs hardest MODEL < titles    each title's hardest word
 //   node harness.mjs asked MODEL < digests     what a kernel's answer is taken for
-//   node harness.mjs readable < typed          what is read of each text, and what is wrong with it
 //   node harness.mjs told MODEL < [[title, origin]]    what is told of each, what comes of it
 //   node harness.mjs sites MODEL < typed       the site of each text
 
@@ -19,7 +18,6 @@ const { kernel } = await import(new URL('kernel.mjs', widget));
 const { randomFrom } = await import(new URL('writer.mjs', widget));
 const { knownOf, siteOf } = await import(new URL('origins.mjs', widget));
 const { ask } = await import(new URL('files.mjs', widget));
-const { readable } = await import(new URL('page.mjs', widget));
 
 const [what, file] = process.argv.slice(2);
 const questions = JSON.parse(fs.readFileSync(0, 'utf8'));
@@ -80,7 +78,6 @@ const answers = {
     }
   },
   hardest: (title) => hardest(model.score(title), model.tokenizer),
-  readable,
   told([title, origin]) {
     const known = knownOf(model, origin);
     const { losses } = model.score(title, known);

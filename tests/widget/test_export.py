@@ -3,8 +3,6 @@
 import hashlib
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -20,8 +18,6 @@ from lib.record import read_record
 from lib.steps import STEPS
 from lib.synthetic import synthetic_titles
 from lib.tokenizer import Tokenizer, train_tokenizer
-
-from ..conftest import ROOT
 
 COUNTS = "05_counting"  # its tables hold the training titles
 
@@ -161,7 +157,7 @@ def test_a_notebooks_own_rope_is_libs(tmp_path):
     assert write_model(tmp_path, model, tokenizer, record)
 
 
-def test_every_step_of_a_book_leaves_its_model_and_the_command_writes_the_same(smoke_book):
+def test_every_step_of_a_book_leaves_its_model_and_the_command_writes_the_same(smoke_book, capsys):
     out = smoke_book[0]
     names = [*(step for step in STEPS if step != COUNTS), "06_context"]
     assert not (out / "results" / "smoke" / COUNTS / "model.bin").exists()
@@ -170,9 +166,8 @@ def test_every_step_of_a_book_leaves_its_model_and_the_command_writes_the_same(s
     for step, path in paths.items():
         assert header_of(path)[0]["weights"] == read_record(out, "smoke", step)["weights"]
     assert not list((out / "results" / "smoke").glob("[!0]*/**/model.bin"))  # of arms, none
-    command = [sys.executable, "-m", "book", "export", "--preset", "smoke", "--out", str(out)]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    assert f"{COUNTS} cannot be tried in a browser" in run.stdout
-    assert re.findall(r"results/smoke/(\w+)/model\.bin", run.stdout) == names
+    assert main(["export", "--preset", "smoke", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert f"{COUNTS} cannot be tried in a browser" in said
+    assert re.findall(r"results/smoke/(\w+)/model\.bin", said) == names
     assert digests == {s: hashlib.sha256(p.read_bytes()).hexdigest() for s, p in paths.items()}
