@@ -13,7 +13,7 @@ import pytest
 from book.contents import figures, notebooks
 from lib import record as record_module
 from lib.details import read_detail
-from lib.files import BOOK, read_json
+from lib.files import BOOK, read_json, results
 from lib.record import read_record, read_steps
 from lib.steps import PUBLIC_BEST
 from studies import context, counting
@@ -37,7 +37,8 @@ def before(notebook, out, preset):
         parts = ("words", "headlines", "samples")
         steps = [record["step"] for record in read_steps(out, preset)]
         kept = {part: {s: read_detail(out, preset, s, part) for s in steps} for part in parts}
-        others = [read_record(out, preset, PUBLIC_BEST)]
+        trained = results(out, preset, PUBLIC_BEST).exists()
+        others = [read_record(out, preset, PUBLIC_BEST)] if trained else []
         return {"kept": kept, "home": out, "records": read_steps(out, preset), "others": others}
     if notebook != "measuring_notebook":
         names = [f"03_rope_vocab-{name}" for name in ("rope", "vocab", "rope_vocab")]
